@@ -1,0 +1,23 @@
+"""What can go wrong above the Earth and the tensors; each message is one line."""
+
+from __future__ import annotations
+
+
+class CanopyError(Exception):
+    """A request that cannot be met: what was found, what was expected, what to do."""
+
+
+class SettingsError(CanopyError):
+    """An option has a value that makes no sense, alone or with another."""
+
+
+class ModelError(CanopyError):
+    """A model is unknown, broken or not what its card says."""
+
+
+class OutputError(CanopyError):
+    """The map cannot be written where it was asked for."""
+
+
+class RunError(CanopyError):
+    """The run began and could not finish."""

@@ -1,0 +1,155 @@
+"""From a scene, a model and settings to everything a map is decided by, before a pixel is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from canopy.errors import SettingsError
+from canopy.radiometry import Stretch, choose_stretch
+from geo.encoding import Encoding, find_encoding
+from geo.errors import SceneError
+from geo.ground import ground_pixel_m, model_grid, resized
+from geo.scene import Scene, is_remote
+from geo.scene_reader import read_sample
+from geo.tiles import TilePlan, plan_tiles
+
+if TYPE_CHECKING:
+    from canopy.height_model import HeightModel
+    from canopy.map_settings import MapSettings
+    from geo.grid import Grid
+
+COARSEST = 3.0
+"""A scene whose pixels are larger than this many of the model's is refused."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapPlan:
+    """How one scene becomes one map.
+
+    Attributes:
+        scene: the imagery.
+        settings: what the user chose.
+        grid: where the model sees the scene, at its GSD.
+        out_grid: the grid of the map.
+        tiles: every tile on ``grid``.
+        stretch: how pixel values become what the model expects; None for uint8 as it is.
+        encoding: how heights are stored.
+        identity: everything that decides about a pixel, as JSON, by names users know.
+    """
+
+    scene: Scene
+    settings: MapSettings
+    grid: Grid
+    out_grid: Grid
+    tiles: TilePlan
+    stretch: Stretch | None
+    encoding: Encoding
+    identity: dict[str, Any]
+
+    @property
+    def regrids(self) -> bool:
+        """Whether the map's grid is another than the model's."""
+        return self.out_grid is not self.grid
+
+    @property
+    def pixel_m(self) -> float:
+        """Side of the map's pixels on the ground, the mean of both [m]."""
+        locate = self.scene.locate if self.out_grid is self.scene.grid else None
+        return sum(ground_pixel_m(self.out_grid, locate)) / 2
+
+
+def plan_map(scene: Scene, model: HeightModel, settings: MapSettings) -> MapPlan:
+    """Decide everything about a map.
+
+    Raises:
+        SceneError: the scene is too coarse for the model.
+        SettingsError: the settings do not fit the scene.
+        GridError: the scene lies outside its CRS, or the tiles cannot be planned.
+    """
+    refuse_coarse(scene, model)
+    card = model.card
+    grid = model_grid(scene.grid, card.gsd_m, scene.locate)
+    tiles = plan_tiles(
+        grid.height,
+        grid.width,
+        tile=card.tile_px,
+        overlap=card.overlap_px if settings.overlap_px is None else settings.overlap_px,
+        multiple=card.multiple_px,
+    )
+    stretch = choose_stretch(settings.stretch, scene.dtype, lambda: read_sample(scene))
+    return MapPlan(
+        scene=scene,
+        settings=settings,
+        grid=grid,
+        out_grid=map_grid(scene, grid, settings),
+        tiles=tiles,
+        stretch=stretch,
+        encoding=find_encoding(settings.encoding),
+        identity=identity(scene, model, settings),
+    )
+
+
+def refuse_coarse(scene: Scene, model: HeightModel) -> None:
+    """Refuse a scene in which the model would see no trees.
+
+    Raises:
+        SceneError: its pixels are too large.
+    """
+    gsd = scene.gsd_m
+    limit = COARSEST * model.card.gsd_m
+    if gsd > limit:
+        msg = (
+            f"{scene.source} has pixels of {gsd:.2f} m: {model.card.name} sees trees at "
+            f"{model.card.gsd_m:g} m and takes up to {limit:g} m, give finer imagery"
+        )
+        raise SceneError(msg)
+
+
+def map_grid(scene: Scene, grid: Grid, settings: MapSettings) -> Grid:
+    """Return the grid that the map is asked for on.
+
+    Raises:
+        SettingsError: the scene's own grid is asked for and it has none.
+    """
+    if settings.grid == "scene":
+        if scene.gcps:
+            msg = (
+                f"{scene.source} has ground control points and no grid of its own: "
+                "leave --grid scene out, the map comes in the local UTM zone"
+            )
+            raise SettingsError(msg)
+        return grid if scene.grid.matches(grid) else scene.grid
+    if settings.resolution_m is None:
+        return grid
+    return resized(grid, settings.resolution_m)
+
+
+def identity(scene: Scene, model: HeightModel, settings: MapSettings) -> dict[str, Any]:
+    """Return all that decides about a pixel of the map; the batch does not, by design."""
+    choices = {
+        "bands": settings.bands,
+        "pixel size": settings.pixel_size_m,
+        "stretch": settings.stretch,
+        "grid": settings.grid,
+        "resolution": settings.resolution_m,
+        "overlap": model.card.overlap_px if settings.overlap_px is None else settings.overlap_px,
+        "encoding": settings.encoding,
+    }
+    weights = f"{model.card.name} {model.card.version} {model.fingerprint[:12]}".strip()
+    return {**input_identity(scene), "model": weights, "device": model.device.type, **choices}
+
+
+def input_identity(scene: Scene) -> dict[str, Any]:
+    """Return what tells one state of the input from another."""
+    facts: dict[str, Any] = {
+        "input": scene.source if is_remote(scene.source) else str(Path(scene.source).absolute()),
+        "input shape": [*scene.grid.shape],
+        "input transform": [*scene.grid.transform][:6],
+    }
+    path = Path(scene.source)
+    if not is_remote(scene.source) and path.exists():
+        status = path.stat()
+        facts |= {"input size": status.st_size, "input changed at": status.st_mtime_ns}
+    return facts

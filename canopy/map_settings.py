@@ -1,0 +1,72 @@
+"""What a user may choose about a map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from canopy.errors import SettingsError
+from geo.encoding import ENCODINGS
+
+GRIDS = ("model", "scene")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapSettings:
+    """Choices that decide what a height map looks like, and how it is made.
+
+    Attributes:
+        bands: which bands of the scene are red, green and blue (1-based); None to decide from
+            the file.
+        pixel_size_m: side of a pixel [m], for a scene without georeference.
+        stretch: ``auto``, ``none``, or the two values that become black and white.
+        grid: ``model`` for pixels of the model's GSD in metres, ``scene`` for the scene's own.
+        resolution_m: side of the map's pixels [m]; None for the model's GSD.
+        overlap_px: least overlap of neighbouring tiles [px]; None for the model's own choice.
+        batch: tiles predicted at once.
+        encoding: ``float32``, ``int16-cm`` or ``uint8-m``.
+        preview: whether to draw a preview beside the map.
+        stac: whether to write a STAC item beside the map.
+        overwrite: whether an existing map may be replaced.
+        resume: whether to go on from an unfinished map.
+    """
+
+    bands: tuple[int, ...] | None = None
+    pixel_size_m: float | None = None
+    stretch: Literal["auto", "none"] | tuple[float, float] = "auto"
+    grid: Literal["model", "scene"] = "model"
+    resolution_m: float | None = None
+    overlap_px: int | None = None
+    batch: int = 4
+    encoding: str = "float32"
+    preview: bool = True
+    stac: bool = True
+    overwrite: bool = False
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense whatever the scene.
+
+        Raises:
+            SettingsError: a value is out of range, or contradicts another.
+        """
+        for name, length in (("pixel size", self.pixel_size_m), ("resolution", self.resolution_m)):
+            if length is not None and not 0 < length < float("inf"):
+                msg = f"{name} of {length} m: expected a length above 0"
+                raise SettingsError(msg)
+        if isinstance(self.stretch, tuple) and not self.stretch[0] < self.stretch[1]:
+            low, high = self.stretch
+            msg = f"stretch {low:g},{high:g}: the first value must be below the second"
+            raise SettingsError(msg)
+        if self.batch < 1:
+            msg = f"batch of {self.batch}: expected at least one tile"
+            raise SettingsError(msg)
+        if self.grid not in GRIDS or self.encoding not in ENCODINGS:
+            msg = (
+                f"grid {self.grid}, encoding {self.encoding}: expected a grid of "
+                f"{', '.join(GRIDS)} and an encoding of {', '.join(ENCODINGS)}"
+            )
+            raise SettingsError(msg)
+        if self.grid == "scene" and self.resolution_m is not None:
+            msg = "grid scene with a resolution: the scene's own pixels are asked for, drop one"
+            raise SettingsError(msg)

@@ -1,0 +1,168 @@
+"""The main path: imagery in, a canopy height map with its companions out."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from canopy.map_plan import plan_map
+from canopy.map_report import MapReport
+from canopy.map_settings import MapSettings
+from canopy.prediction import finished_rows
+from canopy.products import Outputs, plan_outputs, write_products
+from canopy.weights import DEFAULT_MODEL, load_height_model
+from geo.cog import refuse_without_room, room_needed
+from geo.partial_map import open_partial_map
+from geo.scene import open_scene
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from concurrent.futures import Future
+
+    from canopy.height_model import HeightModel
+    from canopy.map_plan import MapPlan
+    from canopy.prediction import FinishedRows, Progress
+    from geo.partial_map import PartialMap
+    from geo.raster import Pixels
+
+
+def map_heights(
+    source: str | Path,
+    output: str | Path,
+    *,
+    model: HeightModel | str | Path = DEFAULT_MODEL,
+    settings: MapSettings | None = None,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> MapReport:
+    """Map the canopy height of a scene into a cloud-optimized GeoTIFF.
+
+    Beside the map stand a QGIS style, and where asked for a preview and a STAC item. Nothing
+    stands at any of their paths before all are whole.
+
+    Args:
+        source: imagery, a path or an http, https, s3 or gs URL.
+        output: where the map will stand, ending in ``.tif``.
+        model: a height model, or the name or folder of one.
+        settings: choices about the map.
+        device: where a model given by name runs: ``auto``, ``cpu`` or ``cuda``.
+        progress: told the number of finished tiles and of all tiles.
+
+    Returns:
+        What came of it.
+
+    Raises:
+        CanopyError: the settings, the model or the output do not fit.
+        GeoError: the scene cannot be read or put on a grid, or the map cannot be written.
+    """
+    began = time.perf_counter()
+    job = prepare_map(
+        source, output, model=model, settings=settings or MapSettings(), device=device
+    )
+    plan, model, outputs = job.plan, job.model, job.outputs
+    with open_partial_map(
+        outputs.map, plan.grid, row_dtype(plan), plan.identity, resume=plan.settings.resume
+    ) as partial:
+        resumed = partial.done * len(plan.tiles.columns)
+        rows = finished_rows(
+            plan, model, first=partial.done, carry=partial.carry, progress=progress
+        )
+        tally = store(rows, plan, partial)
+        heights = write_products(partial, plan, model, outputs)
+    return MapReport(
+        map=outputs.map,
+        item=outputs.item,
+        style=outputs.style,
+        preview=outputs.preview,
+        grid=plan.out_grid,
+        heights=heights,
+        seconds=time.perf_counter() - began,
+        tiles_run=tally["run"],
+        tiles_skipped=tally["skipped"],
+        tiles_resumed=resumed,
+        model=model.card,
+        settings=plan.settings,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapJob:
+    """A map that may be made: everything is decided and checked, nothing is written.
+
+    Attributes:
+        plan: how the scene becomes the map.
+        model: what predicts.
+        outputs: where the files will stand.
+    """
+
+    plan: MapPlan
+    model: HeightModel
+    outputs: Outputs
+
+
+def prepare_map(
+    source: str | Path,
+    output: str | Path,
+    *,
+    model: HeightModel | str | Path,
+    settings: MapSettings,
+    device: str = "auto",
+) -> MapJob:
+    """Decide everything about a map and check that it can be made, as :func:`map_heights` does.
+
+    Raises:
+        CanopyError: the settings, the model or the output do not fit.
+        GeoError: the scene cannot be read or put on a grid, or there is no room for the map.
+    """
+    scene = open_scene(source, bands=settings.bands, pixel_size_m=settings.pixel_size_m)
+    if isinstance(model, str | Path):
+        model = load_height_model(model, device=device)
+    plan = plan_map(scene, model, settings)
+    outputs = plan_outputs(Path(output), plan)
+    refuse_without_room(outputs.map.parent, space_needed(plan))
+    return MapJob(plan=plan, model=model, outputs=outputs)
+
+
+def store(rows: Generator[FinishedRows], plan: MapPlan, partial: PartialMap) -> Counter[str]:
+    """Write finished rows while the next ones are made; return how many tiles were run or not."""
+    tally: Counter[str] = Counter(run=0, skipped=0)
+    written: Future[None] | None = None
+    with closing(rows), ThreadPoolExecutor(max_workers=1) as writer:
+        for finished in rows:
+            if written:
+                written.result()
+            written = writer.submit(partial.append, stored(finished, plan), finished.carry)
+            tally.update(run=finished.run, skipped=finished.skipped)
+        if written:
+            written.result()
+    return tally
+
+
+def stored(rows: FinishedRows, plan: MapPlan) -> Pixels:
+    """Return rows as they are kept until the map is whole.
+
+    Rows that will be resampled are kept in metres; on the way to the scene's own grid they keep
+    the heights under missing pixels, since the scene itself says there which pixels are missing.
+    """
+    if plan.settings.grid == "scene" and plan.regrids:
+        return rows.heights
+    heights = np.where(rows.valid, rows.heights, np.float32(np.nan))
+    return heights if plan.regrids else plan.encoding.encode(heights)
+
+
+def row_dtype(plan: MapPlan) -> str:
+    """Return the type of the rows that are kept until the map is whole."""
+    return "float32" if plan.regrids else plan.encoding.dtype
+
+
+def space_needed(plan: MapPlan) -> int:
+    """Return an upper estimate of the disk space that a run needs [bytes]."""
+    needed = room_needed(plan.out_grid, np.dtype(plan.encoding.dtype).itemsize)
+    return needed + (4 * plan.grid.height * plan.grid.width if plan.regrids else 0)

@@ -1,0 +1,176 @@
+"""From strips of a scene to finished rows of heights: read, predict, sew, in a stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from canopy.prefetch import prefetched
+from geo.scene_reader import read_on
+from geo.tiles import Mosaic
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from canopy.height_model import HeightModel
+    from canopy.map_plan import MapPlan
+    from geo.raster import Mask, Pixels
+    from geo.scene_reader import StripReader
+    from geo.tiles import Heights, Span
+
+    Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strip:
+    """What one row of tiles reads.
+
+    Attributes:
+        index: which row of tiles.
+        pixels: (3, rows, width), uint8, or float32 in [0, 1].
+        valid: (rows, width), True where the scene has data.
+    """
+
+    index: int
+    pixels: Pixels
+    valid: Mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedRows:
+    """Rows of the map that no later tile changes.
+
+    Attributes:
+        heights: (rows, width) [m]; NaN where no tile was run.
+        valid: (rows, width), True where the scene has data.
+        carry: what the mosaic needs to go on after them.
+        run: tiles predicted for them.
+        skipped: tiles left out because the scene has no data there.
+    """
+
+    heights: Heights
+    valid: Mask
+    carry: Heights | None
+    run: int
+    skipped: int
+
+
+def finished_rows(
+    plan: MapPlan,
+    model: HeightModel,
+    *,
+    first: int = 0,
+    carry: Heights | None = None,
+    progress: Progress | None = None,
+) -> Generator[FinishedRows]:
+    """Yield the rows of a map from top to bottom; reading goes on while the model works.
+
+    Args:
+        plan: what is mapped.
+        model: what predicts.
+        first: row of tiles to begin with.
+        carry: what the mosaic kept after the row of tiles before it.
+        progress: told the number of finished tiles and of all tiles.
+
+    Raises:
+        SceneError: the scene cannot be read to its end.
+    """
+    mosaic = Mosaic(plan.tiles, carry)
+    across = len(plan.tiles.columns)
+    fill = filling(model, plan)
+    with prefetched(read_strips(plan, first, fill)) as strips:
+        for strip in strips:
+            span = plan.tiles.rows[strip.index]
+            wanted = columns_with_data(plan, strip)
+            heights = mosaic.add_row(strip.index, predict(plan, model, strip, wanted, progress))
+            if progress:
+                progress((strip.index + 1) * across, plan.tiles.count)
+            top = span.rise[0] - span.start
+            yield FinishedRows(
+                heights=heights,
+                valid=strip.valid[top : top + len(heights)],
+                carry=mosaic.carry,
+                run=len(wanted),
+                skipped=across - len(wanted),
+            )
+
+
+def read_strips(plan: MapPlan, first: int, fill: Pixels) -> Generator[Strip]:
+    """Yield what each row of tiles reads; rows that two strips share are read once.
+
+    Args:
+        plan: what is mapped.
+        first: row of tiles to begin with.
+        fill: what stands where the scene has no data (3,).
+    """
+    spans = plan.tiles.rows
+    strip: Strip | None = None
+    with read_on(plan.scene, plan.grid) as reader:
+        for index in range(first, len(spans)):
+            span = spans[index]
+            shared = spans[index - 1].stop - span.start if strip else 0
+            pixels, valid = read_rows(
+                plan, reader, range(span.start + shared, min(span.stop, plan.grid.height)), fill
+            )
+            if strip and shared:
+                pixels = np.concatenate([strip.pixels[:, -shared:], pixels], axis=1)
+                valid = np.concatenate([strip.valid[-shared:], valid])
+            strip = Strip(index=index, pixels=pixels, valid=valid)
+            yield strip
+
+
+def read_rows(plan: MapPlan, reader: StripReader, rows: range, fill: Pixels) -> tuple[Pixels, Mask]:
+    """Return rows of a scene as the model takes them, with gaps filled, and where it has data."""
+    raster = reader.read(rows.start, len(rows))
+    pixels = plan.stretch.apply(raster.pixels) if plan.stretch else raster.pixels
+    if not raster.valid.all():
+        pixels = np.where(raster.valid, pixels, fill[:, None, None])
+    return pixels, raster.valid
+
+
+def filling(model: HeightModel, plan: MapPlan) -> Pixels:
+    """Return the colour (3,) of missing pixels: the model's mean, to it neither dark nor bright."""
+    mean = np.asarray(model.card.mean)
+    return mean.astype(np.float32) if plan.stretch else np.rint(mean * 255).astype(np.uint8)
+
+
+def columns_with_data(plan: MapPlan, strip: Strip) -> list[int]:
+    """Return the tiles of a strip whose part of the map has any data."""
+    rows = plan.tiles.rows[strip.index].used
+    return [
+        column
+        for column, span in enumerate(plan.tiles.columns)
+        if strip.valid[rows, span.written].any()
+    ]
+
+
+def predict(
+    plan: MapPlan,
+    model: HeightModel,
+    strip: Strip,
+    columns: list[int],
+    progress: Progress | None,
+) -> Iterator[tuple[int, Heights]]:
+    """Yield the heights [m] of a strip's tiles, in order, a batch at a time.
+
+    Batches never reach into the next strip, so that a resumed run predicts the same ones.
+    """
+    before = strip.index * len(plan.tiles.columns)
+    down = plan.tiles.rows[strip.index]
+    for start in range(0, len(columns), plan.settings.batch):
+        batch = columns[start : start + plan.settings.batch]
+        tiles = [cut(strip.pixels, down, plan.tiles.columns[column]) for column in batch]
+        yield from zip(batch, model.predict(np.stack(tiles)), strict=True)
+        if progress:
+            progress(before + batch[-1] + 1, plan.tiles.count)
+
+
+def cut(pixels: Pixels, down: Span, across: Span) -> Pixels:
+    """Return one tile (3, side, side) of a strip; beyond a small map it is mirrored."""
+    tile = pixels[:, :, across.start : across.stop]
+    missing = (down.stop - down.start - tile.shape[1], across.stop - across.start - tile.shape[2])
+    if not any(missing):
+        return tile
+    return np.pad(tile, ((0, 0), (0, missing[0]), (0, missing[1])), mode="symmetric")

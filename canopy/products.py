@@ -1,0 +1,218 @@
+"""What a finished map leaves behind: COG, style, preview and STAC item, all or none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from canopy.errors import OutputError
+from canopy.version import __version__
+from geo.acquisition import acquisition_from_tags
+from geo.cog import check_cog, write_cog
+from geo.encoding import find_encoding
+from geo.height_statistics import summarise_heights
+from geo.map_facts import HeightMapFacts, HeightSummary, ModelReference
+from geo.raw_raster import BandFacts, RawRaster
+from geo.regrid import regrid
+from geo.scene import is_remote
+from geo.scene_reader import read_on
+from geo.stac_item import describe_height_map, write_item
+from geo.style import display_maximum, write_qml
+
+if TYPE_CHECKING:
+    from canopy.height_model import HeightModel
+    from canopy.map_plan import MapPlan
+    from geo.partial_map import PartialMap
+    from geo.raster import Mask
+
+SOFTWARE = "canopy-height"
+DESCRIPTION = "Canopy height"
+UNIT = "m"
+STRIP_PX = 512
+PREVIEW_PX = 900
+"""Longest side of the image and of the map in a preview [px]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """Where the files of a map will stand.
+
+    Attributes:
+        map: the COG.
+        style: the QGIS style.
+        preview: the picture, or None.
+        item: the STAC item, or None.
+    """
+
+    map: Path
+    style: Path
+    preview: Path | None
+    item: Path | None
+
+    @property
+    def files(self) -> list[Path]:
+        """All of them, the map last: where it stands, the others do too."""
+        return [path for path in (self.style, self.preview, self.item, self.map) if path]
+
+
+def plan_outputs(output: Path, plan: MapPlan) -> Outputs:
+    """Decide where the files of a map will stand, and that they may.
+
+    Raises:
+        OutputError: one would replace the scene, or what may not be overwritten; or the folder
+            is missing.
+    """
+    settings = plan.settings
+    outputs = Outputs(
+        map=output,
+        style=output.with_suffix(".qml"),
+        preview=output.with_suffix(".preview.png") if settings.preview else None,
+        item=output.with_suffix(".json") if settings.stac else None,
+    )
+    if output.suffix.lower() not in {".tif", ".tiff"}:
+        msg = f"output {output}: a map is a GeoTIFF, end its name in .tif"
+        raise OutputError(msg)
+    if not output.parent.is_dir():
+        msg = f"output folder {output.parent} does not exist: make it, or choose another"
+        raise OutputError(msg)
+    for path in outputs.files:
+        refuse_collision(path, plan)
+    return outputs
+
+
+def refuse_collision(path: Path, plan: MapPlan) -> None:
+    """Refuse to write over the scene, a folder, or what may not be overwritten.
+
+    Raises:
+        OutputError: the path is one of them.
+    """
+    source = plan.scene.source
+    if not is_remote(source) and path.exists() and Path(source).exists() and path.samefile(source):
+        msg = f"output {path} is the scene itself: choose another output"
+        raise OutputError(msg)
+    if path.is_dir():
+        msg = f"output {path} is a folder: name a file in it, such as {path / 'height.tif'}"
+        raise OutputError(msg)
+    if path.exists() and not plan.settings.overwrite:
+        msg = f"{path} exists: choose another output, or replace it with --overwrite"
+        raise OutputError(msg)
+
+
+def write_products(
+    partial: PartialMap, plan: MapPlan, model: HeightModel, outputs: Outputs
+) -> HeightSummary:
+    """Make all files of a finished map in the folder of the unfinished one, then put them in place.
+
+    Returns:
+        The statistics of the map.
+
+    Raises:
+        MapFileError: a file cannot be written.
+    """
+    made = Outputs(
+        **{name: path and partial.folder / path.name for name, path in vars(outputs).items()}
+    )
+    raster = encoded_rows(partial, plan)
+    strips = (
+        raster.read(row, min(STRIP_PX, raster.grid.height - row))
+        for row in range(0, raster.grid.height, STRIP_PX)
+    )
+    heights = summarise_heights(strips, plan.encoding)
+    write_cog(raster.describe(band_facts(plan, model)), made.map)
+    check_cog(made.map)
+    top = display_maximum(heights.maximum_m)
+    write_qml(made.style, top)
+    if made.preview:
+        draw_preview(made, plan, model, top)
+    if made.item and outputs.item:
+        write_item_of(made, outputs.item, plan, model, heights, top)
+    for path in outputs.files:
+        (partial.folder / path.name).replace(path)
+    return heights
+
+
+def encoded_rows(partial: PartialMap, plan: MapPlan) -> RawRaster:
+    """Return the rows of the map on its own grid and in its own encoding."""
+    if not plan.regrids:
+        return partial.raster
+    target = RawRaster(partial.folder / "regridded", plan.out_grid, plan.encoding.dtype)
+    source = partial.raster.describe(band_facts(plan, None))
+    shrink = plan.pixel_m > partial.raster.grid.pixel_size[0]
+    if plan.settings.grid != "scene":
+        regrid(source, target, plan.encoding, pixels_shrink=shrink)
+        return target
+    with read_on(plan.scene, plan.out_grid) as reader:
+
+        def valid(row: int, count: int) -> Mask:
+            return reader.read(row, count).valid
+
+        regrid(source, target, plan.encoding, pixels_shrink=shrink, valid=valid)
+    return target
+
+
+def band_facts(plan: MapPlan, model: HeightModel | None) -> BandFacts:
+    """Return what the file of a map says of itself; without a model, of rows to be regridded."""
+    encoding = plan.encoding if model else find_encoding("float32")
+    card = model.card if model else None
+    tags = {
+        "AREA_OR_POINT": "Area",
+        "TIFFTAG_SOFTWARE": f"{SOFTWARE} {__version__}",
+        "TIFFTAG_IMAGEDESCRIPTION": f"{DESCRIPTION} [{UNIT}]",
+        "SOURCE": plan.scene.source,
+    }
+    if card and model:
+        tags |= {
+            "MODEL": card.name,
+            "MODEL_VERSION": card.version,
+            "MODEL_WEIGHTS_SHA256": model.fingerprint,
+            "MODEL_GSD_M": f"{card.gsd_m:g}",
+        }
+    return BandFacts(
+        nodata=encoding.nodata,
+        scale=encoding.scale,
+        description=DESCRIPTION,
+        unit=UNIT,
+        tags=tags,
+    )
+
+
+def draw_preview(made: Outputs, plan: MapPlan, model: HeightModel, top: float) -> None:
+    """Draw the scene beside the map."""
+    raise NotImplementedError
+
+
+def write_item_of(
+    made: Outputs,
+    path: Path,
+    plan: MapPlan,
+    model: HeightModel,
+    heights: HeightSummary,
+    top: float,
+) -> None:
+    """Describe the map as a STAC item whose files all stand beside it."""
+    card = model.card
+    facts = HeightMapFacts(
+        item_id=path.stem,
+        title=f"Canopy height of {Path(plan.scene.source).stem}",
+        source=plan.scene.source,
+        model=ModelReference(
+            name=card.name, version=card.version, href=card.url or None, licence=card.licence
+        ),
+        software=SOFTWARE,
+        software_version=__version__,
+        processed=datetime.now(UTC),
+        pixel_m=plan.pixel_m,
+        heights=heights,
+        display_maximum_m=top,
+        acquired=acquisition_from_tags(plan.scene.tags),
+        preview=made.preview,
+        style=made.style,
+    )
+    item = describe_height_map(made.map, facts, path)
+    for asset in item.assets.values():
+        # The files are described where they were made and stand beside the item when it is read.
+        asset.href = f"./{Path(asset.href).name}"
+    if made.item:
+        write_item(item, made.item)

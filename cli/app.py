@@ -1,0 +1,81 @@
+"""The ``canopy`` command: registers the commands, turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from canopy.errors import CanopyError, RunError
+from cli.console import say
+from cli.map import map_scene
+from geo.errors import GeoError, MapFileError
+
+DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="canopy",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(name="map")(map_scene)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        from canopy.version import __version__  # noqa: PLC0415 - help does not need it
+
+        typer.echo(f"canopy {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def canopy(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Sub-metre RGB imagery in, canopy height in metres out."""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong input or option, 130 interrupted."""
+    try:
+        code = int(app(standalone_mode=False) or DONE)
+    except (KeyboardInterrupt, typer.Abort):
+        say("interrupted: what is finished is kept, run again with --resume to go on")
+        code = INTERRUPTED
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        code = explain(error)
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def explain(error: Exception) -> int:
+    """Say in one line what went wrong, and return the exit code."""
+    if hasattr(error, "format_message"):  # a usage error; Typer may bring its own click
+        text, code = error.format_message(), WRONG
+    elif isinstance(error, GeoError | CanopyError):
+        text, code = str(error), FAILED if isinstance(error, MapFileError | RunError) else WRONG
+    elif isinstance(error, OSError):
+        place = f" ({error.filename})" if error.filename else ""
+        text, code = f"{error.strerror or error}{place}: the run cannot go on", FAILED
+    elif isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        text, code = "out of memory: try a smaller --batch, or --device cpu", FAILED
+    else:
+        text = f"{type(error).__name__}: {error} (not foreseen: --debug shows where)"
+        code = FAILED
+    say(f"error: {' '.join(text.split())}")
+    return code
+
+
+if __name__ == "__main__":
+    main()

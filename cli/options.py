@@ -1,0 +1,40 @@
+"""Options that read a text the user wrote."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import typer
+
+
+def parse_bands(text: str | None) -> tuple[int, ...] | None:
+    """Return the bands of a text such as ``3,2,1``.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        msg = f"--bands {text}: expected three band numbers, red, green and blue, such as 3,2,1"
+        raise typer.BadParameter(msg) from error
+
+
+def parse_stretch(text: str) -> Literal["auto", "none"] | tuple[float, float]:
+    """Return the stretch of a text: ``auto``, ``none`` or two numbers such as ``0,3000``.
+
+    Raises:
+        BadParameter: it is neither.
+    """
+    if text == "auto":
+        return "auto"
+    if text == "none":
+        return "none"
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError as error:
+        msg = f"--stretch {text}: expected auto, none, or two values such as 0,3000"
+        raise typer.BadParameter(msg) from error
+    return low, high

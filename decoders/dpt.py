@@ -1,0 +1,192 @@
+"""The dense prediction transformer: four tapped feature maps in, one full-resolution map out.
+
+Ranftl et al. 2021, "Vision Transformers for Dense Prediction", in the form of the released CHMv1
+decoder (Tolan et al. 2024): residual maps resized without aligned corners, upsampling with aligned
+corners, and a 1x1 projection after each upsampling.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Padding = Literal["zeros", "replicate"]
+
+LEVELS = (0.25, 0.5, 1.0, 2.0)
+"""Strides of the four reassembled levels, over the patch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DPTSettings:
+    """Size of a DPT decoder.
+
+    Attributes:
+        in_channels: channels of the four taps.
+        in_strides: strides of the four taps [px].
+        level_channels: channels of the four levels before fusion.
+        patch: side of a token [px]; levels lie at a quarter, a half, one and two patches.
+        width: channels while levels are fused.
+        head_channels: channels of the map that the decoder returns.
+        readout: for each tap, whether its class token is concatenated and projected; a
+            convolutional tap has none.
+        padding: what 3x3 convolutions see beyond a border: ``zeros`` in released weights,
+            ``replicate`` in ours, which makes neighbouring tiles agree.
+    """
+
+    in_channels: tuple[int, ...]
+    in_strides: tuple[int, ...]
+    level_channels: tuple[int, ...]
+    patch: int = 16
+    width: int = 256
+    head_channels: int = 32
+    readout: tuple[bool, ...] = (True, True, True, True)
+    padding: Padding = "zeros"
+
+
+class DPTDecoder(nn.Module):
+    """Reassemble four taps into a pyramid, fuse it from coarse to fine, upsample to pixels."""
+
+    def __init__(self, settings: DPTSettings) -> None:
+        """Build the decoder with random weights."""
+        super().__init__()
+        width, padding = settings.width, settings.padding
+        self.settings = settings
+        self.reassemblies = nn.ModuleList(Reassembly(settings, level) for level in range(4))
+        self.convs = nn.ModuleList(
+            convolution(channels, width, padding, bias=False)
+            for channels in settings.level_channels
+        )
+        self.fusions = nn.ModuleList(
+            Fusion(width, padding, takes_residual=level > 0) for level in range(4)
+        )
+        self.projection = convolution(width, width, padding)
+        self.reduction = convolution(width, width // 2, padding)
+        self.refinement = convolution(width // 2, settings.head_channels, padding)
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the returned map."""
+        return self.settings.head_channels
+
+    def forward(self, taps: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
+        """Return features at pixel resolution.
+
+        Args:
+            taps: four pairs of a map (B, C, h, w) and its class token (B, C) or None, from fine
+                to coarse.
+
+        Returns:
+            (B, head_channels, H, W); each side has ``2 * patch * ceil(tokens / 2)`` pixels: the
+            input's when that is a multiple of two patches, else more.
+        """
+        levels = [
+            conv(reassemble(*tap))
+            for tap, reassemble, conv in zip(taps, self.reassemblies, self.convs, strict=True)
+        ]
+        fused = self.fusions[0](levels[-1])
+        for fusion, level in zip(self.fusions[1:], levels[-2::-1], strict=True):
+            fused = fusion(fused, level)
+        features = self.reduction(functional.relu(self.projection(fused)))
+        return functional.relu(self.refinement(twice(features)))
+
+
+class Reassembly(nn.Module):
+    """Bring one tap to the stride of its level."""
+
+    def __init__(self, settings: DPTSettings, level: int) -> None:
+        """Build the readout, the projection and the resizing of one level."""
+        super().__init__()
+        dim = settings.in_channels[level]
+        channels = settings.level_channels[level]
+        if settings.readout[level]:
+            self.readout = nn.Linear(2 * dim, dim)
+        self.projection = nn.Conv2d(dim, channels, 1)
+        factor = settings.in_strides[level] / (LEVELS[level] * settings.patch)
+        self.resize = resizing(channels, factor, settings.padding)
+
+    def forward(self, features: Tensor, class_token: Tensor | None) -> Tensor:
+        """(B, C, h, w) and (B, C) -> (B, level_channels, rows, columns) of the level."""
+        if class_token is not None and hasattr(self, "readout"):
+            features = self._read_class_token(features, class_token)
+        resized: Tensor = self.resize(self.projection(features))
+        return resized
+
+    def _read_class_token(self, features: Tensor, class_token: Tensor) -> Tensor:
+        tokens = features.flatten(2).transpose(1, 2)
+        both = torch.cat([tokens, class_token.unsqueeze(1).expand_as(tokens)], dim=-1)
+        mixed = functional.gelu(self.readout(both))
+        return mixed.transpose(1, 2).reshape(features.shape)
+
+
+class Fusion(nn.Module):
+    """Add a finer level to the coarser sum, refine, double the resolution."""
+
+    def __init__(self, width: int, padding: Padding, *, takes_residual: bool) -> None:
+        """Build the residual units; the coarsest fusion takes no finer level."""
+        super().__init__()
+        if takes_residual:
+            self.residual1 = ResidualUnit(width, padding)
+        self.residual2 = ResidualUnit(width, padding)
+        self.projection = nn.Conv2d(width, width, 1)
+
+    def forward(self, coarse: Tensor, fine: Tensor | None = None) -> Tensor:
+        """(B, width, h, w) [and the level to add] -> (B, width, 2 h, 2 w)."""
+        if fine is not None:
+            if fine.shape != coarse.shape:
+                size = coarse.shape[-2:]
+                fine = functional.interpolate(fine, size, mode="bilinear", align_corners=False)
+            coarse = coarse + self.residual1(fine)
+        # The 1x1 projection and the bilinear upsampling commute but for rounding; the released
+        # order is the reverse, four times the work.
+        return twice(self.projection(self.residual2(coarse)))
+
+
+class ResidualUnit(nn.Module):
+    """Pre-activated pair of 3x3 convolutions around a shortcut."""
+
+    def __init__(self, width: int, padding: Padding) -> None:
+        """Build the convolutions."""
+        super().__init__()
+        self.conv1 = convolution(width, width, padding, bias=False)
+        self.conv2 = convolution(width, width, padding, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, width, h, w) -> (B, width, h, w)."""
+        residual = self.conv1(functional.relu(features))
+        refined: Tensor = features + self.conv2(functional.relu(residual))
+        return refined
+
+
+def convolution(
+    channels_in: int, channels_out: int, padding: Padding, *, bias: bool = True
+) -> nn.Conv2d:
+    """Return a 3x3 convolution that keeps the size."""
+    return nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias, padding_mode=padding)
+
+
+def resizing(channels: int, factor: float, padding: Padding) -> nn.Module:
+    """Return the learnt layer that multiplies a map's resolution by a factor.
+
+    Raises:
+        ValueError: for a factor that no layer of the architecture serves.
+    """
+    if factor > 1 and factor.is_integer():
+        return nn.ConvTranspose2d(channels, channels, int(factor), stride=int(factor))
+    if factor == 1:
+        return nn.Identity()
+    if factor == 0.5:  # noqa: PLR2004 - one half
+        return nn.Conv2d(channels, channels, 3, 2, padding=1, padding_mode=padding)
+    msg = f"no layer resizes a tap by {factor}: expected a whole factor, 1 or 0.5"
+    raise ValueError(msg)
+
+
+def twice(features: Tensor) -> Tensor:
+    """Double the resolution, bilinear with aligned corners."""
+    return functional.interpolate(features, scale_factor=2.0, mode="bilinear", align_corners=True)

@@ -1,0 +1,84 @@
+"""Cloud-optimized GeoTIFFs: written whole, checked strictly."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import rasterio
+import rasterio.shutil
+from rasterio.errors import RasterioError
+from rio_cogeo.cogeo import cog_validate
+
+from geo.errors import MapFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from geo.grid import Grid
+
+BLOCK_PX = 512
+
+COG_OPTIONS = {
+    "BLOCKSIZE": BLOCK_PX,
+    "COMPRESS": "DEFLATE",
+    "PREDICTOR": "YES",
+    "OVERVIEW_RESAMPLING": "AVERAGE",
+    "NUM_THREADS": "ALL_CPUS",
+    "BIGTIFF": "IF_SAFER",
+}
+
+
+def write_cog(source: Path, path: Path) -> None:
+    """Copy a raster into a cloud-optimized GeoTIFF with 512 px blocks and average overviews.
+
+    Args:
+        source: a raster GDAL reads; its georeference, nodata, scale, unit, description and tags
+            are kept.
+        path: where the file will stand; the caller renames it when whole.
+
+    Raises:
+        MapFileError: it cannot be written.
+    """
+    try:
+        with rasterio.Env(GDAL_CACHEMAX=64):
+            rasterio.shutil.copy(source, path, driver="COG", **COG_OPTIONS)
+    except RasterioError as error:
+        detail = " ".join(str(error.__cause__ or error).split())
+        msg = f"{path} cannot be written ({detail}): make room, or choose another output"
+        raise MapFileError(msg) from error
+
+
+def check_cog(path: Path) -> None:
+    """Check that a file is a valid cloud-optimized GeoTIFF, without a warning.
+
+    Raises:
+        MapFileError: it is not; the line says why.
+    """
+    valid, errors, warnings = cog_validate(path, strict=True, quiet=True)
+    if not valid:
+        msg = f"{path} is no valid cloud-optimized GeoTIFF: {'; '.join([*errors, *warnings])}"
+        raise MapFileError(msg)
+
+
+def room_needed(grid: Grid, bytes_per_pixel: int) -> int:
+    """Return an upper estimate of the disk space that a map needs while it is made [bytes].
+
+    The rows, the file compressed to no less than half of them, its overviews in full.
+    """
+    return int(grid.height * grid.width * bytes_per_pixel * (1 + 1 / 2 + 1 / 3))
+
+
+def refuse_without_room(folder: Path, needed: int) -> None:
+    """Refuse to begin a map that the disk cannot hold.
+
+    Raises:
+        MapFileError: there is less free space than needed.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        msg = (
+            f"{folder} has {free / 1e9:.1f} GB free, the map needs up to {needed / 1e9:.1f} GB: "
+            "make room, choose another output, or a smaller --encoding"
+        )
+        raise MapFileError(msg)

@@ -1,0 +1,19 @@
+"""What can go wrong between files and the Earth; each message is one line."""
+
+from __future__ import annotations
+
+
+class GeoError(Exception):
+    """Something geographic cannot be done: what was found, what was expected, what to do."""
+
+
+class SceneError(GeoError):
+    """Imagery cannot be opened, read or understood."""
+
+
+class GridError(GeoError):
+    """A place on Earth cannot be put on a grid."""
+
+
+class MapFileError(GeoError):
+    """A height map cannot be written, resumed or validated."""

@@ -1,0 +1,90 @@
+"""What is known of a height map beside its pixels: its heights in brief, its model, its imagery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from geo.acquisition import Acquisition
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeightSummary:
+    """What the valid pixels of a map say; every height is NaN where no pixel is valid.
+
+    Attributes:
+        mean_m: mean height [m].
+        stddev_m: standard deviation [m].
+        minimum_m: smallest height [m].
+        maximum_m: greatest height [m].
+        valid_percent: share of pixels that hold a height, 0 to 100.
+        percentiles_m: percentile (50 for the median) to height [m].
+    """
+
+    mean_m: float
+    stddev_m: float
+    minimum_m: float
+    maximum_m: float
+    valid_percent: float
+    percentiles_m: Mapping[int, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelReference:
+    """The model that made a map.
+
+    Attributes:
+        name: its name in the zoo or on its hub.
+        version: its version or pinned revision.
+        href: its card or weights, a URL or a local path; best the STAC item that describes it in
+            the MLM extension. None where unknown.
+        licence: licence of its weights, an SPDX identifier where there is one; None where unknown.
+    """
+
+    name: str
+    version: str
+    href: str | Path | None = None
+    licence: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeightMapFacts:
+    """What the file of a height map does not tell by itself.
+
+    Attributes:
+        item_id: identifier of the item, unique in its catalogue.
+        title: one line for people.
+        source: the imagery: a URL (http, https, s3, gs), a GDAL /vsi path or a local path.
+        model: the model that predicted the heights.
+        software: name of the software that ran it.
+        software_version: its version.
+        processed: when the map was made, with a time zone.
+        pixel_m: side of a pixel on the ground, the mean of both sides [true m].
+        heights: statistics of the heights.
+        display_maximum_m: height of the last colour, as in the style and the preview [m].
+        acquired: when the imagery was taken and how that is known; None where it is not.
+        preview: the preview PNG, where one was written.
+        style: the QGIS style, where one was written.
+        staged_in: folder in which map, preview and style wait to be moved beside the item; None
+            where they already stand where they will stay.
+    """
+
+    item_id: str
+    title: str
+    source: str | Path
+    model: ModelReference
+    software: str
+    software_version: str
+    processed: datetime
+    pixel_m: float
+    heights: HeightSummary
+    display_maximum_m: float
+    acquired: Acquisition | None = None
+    preview: Path | None = None
+    style: Path | None = None
+    staged_in: Path | None = None

@@ -1,0 +1,178 @@
+"""A map in the making: rows on disk that survive a kill, and what is needed to go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from geo.errors import MapFileError
+from geo.raw_raster import RawRaster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from geo.grid import Grid
+    from geo.raster import Pixels
+
+SUFFIX = ".partial"
+STATE_FILE = "state.npz"
+VERSION = 1
+
+
+class PartialMap:
+    """Finished rows of a map, and the state from which its next row of tiles can be made.
+
+    After every row of tiles its rows are written first, then the state is replaced in one step:
+    whatever moment a kill comes at, the state describes rows that are on disk.
+
+    Attributes:
+        folder: where the rows and the state lie, beside the map to be.
+        raster: the rows.
+        done: rows of tiles that are finished.
+        rows: rows of the map that are finished [px].
+        carry: what the mosaic still needs from the last row of tiles, or None.
+    """
+
+    def __init__(self, folder: Path, raster: RawRaster, settings: Mapping[str, Any]) -> None:
+        """Describe a map that begins with no rows."""
+        self.folder, self.raster, self.settings = folder, raster, dict(settings)
+        self.done, self.rows = 0, 0
+        self.carry: Pixels | None = None
+
+    def append(self, values: Pixels, carry: Pixels | None) -> None:
+        """Write the next finished rows, and the state after them.
+
+        Raises:
+            MapFileError: the disk does not take them.
+        """
+        try:
+            self.raster.write(self.rows, values)
+            self.rows += len(values)
+            self.done += 1
+            self.carry = carry
+            self._save()
+        except OSError as error:
+            msg = f"rows cannot be written to {self.folder} ({error.strerror}): make room there"
+            raise MapFileError(msg) from error
+
+    def _save(self) -> None:
+        facts = {
+            "version": VERSION,
+            "settings": self.settings,
+            "done": self.done,
+            "rows": self.rows,
+        }
+        temporary = self.folder / f"{STATE_FILE}.new"
+        carry = np.empty((0, 0), np.float32) if self.carry is None else self.carry
+        with temporary.open("wb") as file:
+            np.savez(file, facts=np.array(json.dumps(facts)), carry=carry)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.folder / STATE_FILE)
+
+    def restore(self) -> None:
+        """Go on from the state on disk.
+
+        Raises:
+            MapFileError: the state belongs to another input, model or settings, or is broken.
+        """
+        facts, carry = read_state(self.folder / STATE_FILE)
+        refuse_changes(facts["settings"], self.settings)
+        self.done, self.rows = facts["done"], facts["rows"]
+        self.carry = carry if carry.size else None
+
+
+def partial_folder(output: Path) -> Path:
+    """Return the folder of the unfinished map that will become a file."""
+    return output.with_name(output.name + SUFFIX)
+
+
+def read_state(path: Path) -> tuple[dict[str, Any], Pixels]:
+    """Read the state of an unfinished map.
+
+    Raises:
+        MapFileError: it is broken.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as state:
+            facts, carry = json.loads(str(state["facts"])), state["carry"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        msg = f"{path} is no state that this version can resume: run again without --resume"
+        raise MapFileError(msg) from error
+    if facts.get("version") != VERSION:
+        msg = f"{path} was written by another version: run again without --resume"
+        raise MapFileError(msg)
+    return facts, carry
+
+
+def refuse_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to go on with other settings than a map was begun with.
+
+    Raises:
+        MapFileError: a setting differs; the line names it.
+    """
+    for name in sorted(before.keys() | now.keys()):
+        old, new = before.get(name), json.loads(json.dumps(now.get(name)))
+        if old != new:
+            msg = (
+                f"--resume: {name} was {old}, now it is {new}: give what the unfinished map was "
+                "begun with, or run without --resume to begin anew"
+            )
+            raise MapFileError(msg)
+
+
+@contextmanager
+def open_partial_map(
+    output: Path, grid: Grid, dtype: str, settings: Mapping[str, Any], *, resume: bool
+) -> Iterator[PartialMap]:
+    """Begin or resume a map.
+
+    The folder is removed when the block ends, or fails; it stays when the block is interrupted.
+
+    Args:
+        output: where the finished map will be.
+        grid: pixels of the rows.
+        dtype: type of the rows.
+        settings: everything that decides about a pixel, as JSON; a resume must have the same.
+        resume: whether to go on from an unfinished map, where there is one.
+
+    Raises:
+        MapFileError: another run is writing the same map, or a resume does not fit.
+    """
+    folder = partial_folder(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        msg = f"another run is writing {output}: wait for it, or choose another output"
+        raise MapFileError(msg) from error
+    with lock:
+        raster = RawRaster(folder / "heights", grid, dtype)
+        partial = PartialMap(folder, raster, settings)
+        if resume and (folder / STATE_FILE).exists():
+            partial.restore()
+        else:
+            discard_rows(folder)
+        try:
+            yield partial
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def discard_rows(folder: Path) -> None:
+    """Empty the folder of an unfinished map, but for its lock."""
+    for path in folder.iterdir():
+        if path.name != "lock":
+            path.unlink()

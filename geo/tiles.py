@@ -1,0 +1,175 @@
+"""Cutting and sewing: one plan of overlapping tiles, and the mosaic that joins their heights.
+
+The plan depends on the size of the map alone, never on the batch, the device or where a run was
+resumed. Sewing is a linear interpolation from one tile to the next across their overlap, first
+along the rows, then from strip to strip: where both agree, the mosaic is exactly what they say,
+and no buffer of weights is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geo.errors import GridError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    Heights = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """A tile's place along one axis of the map [px].
+
+    Attributes:
+        start: first pixel it reads.
+        stop: one past the last it reads; beyond the map if that is smaller than a tile.
+        rise: interval over which it takes over from the tile before; empty for the first.
+        fall: interval over which the next tile takes over; empty for the last.
+    """
+
+    start: int
+    stop: int
+    rise: tuple[int, int]
+    fall: tuple[int, int]
+
+    @property
+    def written(self) -> slice:
+        """Pixels of the map to which the tile contributes."""
+        return slice(self.rise[0], self.fall[1])
+
+    @property
+    def used(self) -> slice:
+        """The same pixels, counted from the tile's own first."""
+        return slice(self.rise[0] - self.start, self.fall[1] - self.start)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TilePlan:
+    """Every tile of a map: the product of spans along its rows and its columns."""
+
+    height: int
+    width: int
+    rows: tuple[Span, ...]
+    columns: tuple[Span, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of tiles."""
+        return len(self.rows) * len(self.columns)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels that all tiles read together."""
+        down = sum(span.stop - span.start for span in self.rows)
+        return down * sum(span.stop - span.start for span in self.columns)
+
+
+def plan_tiles(height: int, width: int, *, tile: int, overlap: int, multiple: int = 1) -> TilePlan:
+    """Plan the tiles that cover a map.
+
+    Args:
+        height: rows of the map [px].
+        width: columns of the map [px].
+        tile: side of a tile [px], a multiple of ``multiple``.
+        overlap: least overlap of neighbours [px]; tiles are spread evenly, so the real one is
+            often larger.
+        multiple: sides that the model takes are multiples of it [px].
+
+    Raises:
+        GridError: a tile is no multiple, or the overlap leaves no progress.
+    """
+    if tile % multiple or tile <= 0:
+        msg = f"tile of {tile} px: the model takes multiples of {multiple} px"
+        raise GridError(msg)
+    if not 0 <= overlap <= tile // 2:
+        msg = f"overlap of {overlap} px: expected 0 to {tile // 2}, half a tile of {tile} px"
+        raise GridError(msg)
+    return TilePlan(
+        height=height,
+        width=width,
+        rows=plan_axis(height, tile, overlap, multiple),
+        columns=plan_axis(width, tile, overlap, multiple),
+    )
+
+
+def plan_axis(length: int, tile: int, overlap: int, multiple: int) -> tuple[Span, ...]:
+    """Return the spans that cover one axis, evenly spread, in order."""
+    if length <= tile:
+        side = math.ceil(length / multiple) * multiple
+        return (Span(start=0, stop=side, rise=(0, 0), fall=(length, length)),)
+    count = math.ceil((length - overlap) / (tile - overlap))
+    starts = [round(index * (length - tile) / (count - 1)) for index in range(count)]
+    neighbours = list(pairwise(starts))
+    # With three tiles or more, a seam wider than a stride would reach the next one.
+    widest = tile if count == 2 else min(later - earlier for earlier, later in neighbours) - 1  # noqa: PLR2004
+    seams = [seam(later, earlier + tile, widest) for earlier, later in neighbours]
+    rises, falls = [(0, 0), *seams], [*seams, (length, length)]
+    return tuple(
+        Span(start=start, stop=start + tile, rise=rise, fall=fall)
+        for start, rise, fall in zip(starts, rises, falls, strict=True)
+    )
+
+
+def seam(start: int, stop: int, widest: int) -> tuple[int, int]:
+    """Return the middle of an overlap, no wider than would reach the next seam."""
+    width = min(stop - start, widest)
+    first = start + (stop - start - width) // 2
+    return first, first + width
+
+
+class Mosaic:
+    """Joins rows of tiles into finished rows of the map, from top to bottom.
+
+    Attributes:
+        carry: rows that the next row of tiles still changes (rows, width) [m]; with it, a run
+            can go on where another stopped.
+    """
+
+    def __init__(self, plan: TilePlan, carry: Heights | None = None) -> None:
+        """Start at the top, or go on with the carry of an earlier run."""
+        self.plan = plan
+        self.carry = carry
+
+    def add_row(self, index: int, tiles: Iterable[tuple[int, Heights]]) -> Heights:
+        """Sew one row of tiles and return the rows of the map that are finished by it.
+
+        Args:
+            index: which row of tiles; each after the one before.
+            tiles: pairs of a tile's column and its heights [m] (rows, columns), in order; a tile
+                that is left out counts as NaN wherever it alone would be written.
+
+        Returns:
+            Heights [m] of the map's rows ``rise[0]`` to ``fall[0]`` of that span.
+        """
+        span = self.plan.rows[index]
+        strip = np.full((span.fall[1] - span.rise[0], self.plan.width), np.nan, np.float32)
+        for column, heights in tiles:
+            across = self.plan.columns[column]
+            blend(strip[:, across.written].T, heights[span.used, across.used].T, across)
+        if self.carry is not None and len(self.carry):
+            later = strip[: len(self.carry)].copy()
+            strip[: len(self.carry)] = self.carry
+            blend(strip[: len(self.carry)], later, span)
+        finished = span.fall[0] - span.rise[0]
+        self.carry = strip[finished:].copy()
+        return strip[:finished]
+
+
+def blend(target: Heights, later: Heights, span: Span) -> None:
+    """Take over from what is in a target to what comes later, in place, along the first axis.
+
+    Where one of both is NaN, the other is taken.
+    """
+    width = span.rise[1] - span.rise[0]
+    before, after = target[:width], later[:width]
+    weight = ((np.arange(width, dtype=np.float32) + 0.5) / max(width, 1))[:, None]
+    mixed = before + weight * (after - before)
+    target[:width] = np.where(np.isnan(mixed), np.where(np.isnan(before), after, before), mixed)
+    target[width:] = later[width:]
