@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from canopy.height_model import ModelCard
+    from canopy.map_plan import MapPlan
     from canopy.map_settings import MapSettings
-    from canopy.mapping import MapJob
     from geo.grid import Grid
     from geo.map_facts import HeightSummary
 
@@ -89,9 +90,8 @@ class MapReport:
         }
 
 
-def plan_as_json(job: MapJob) -> dict[str, Any]:
-    """Return what a run would do, as JSON values."""
-    plan = job.plan
+def plan_as_json(plan: MapPlan, card: ModelCard, files: Sequence[Path]) -> dict[str, Any]:
+    """Return what a run would do and write, as JSON values."""
     return {
         "scene": {
             "source": plan.scene.source,
@@ -102,11 +102,11 @@ def plan_as_json(job: MapJob) -> dict[str, Any]:
             "grid": grid_as_json(plan.scene.grid),
         },
         "stretch": asdict(plan.stretch) if plan.stretch else None,
-        "model": model_as_json(job.model.card),
+        "model": model_as_json(card),
         "model_grid": grid_as_json(plan.grid),
         "grid": grid_as_json(plan.out_grid),
         "tiles": plan.tiles.count,
-        "outputs": [str(path) for path in job.outputs.files],
+        "outputs": [str(path) for path in files],
         "settings": asdict(plan.settings),
     }
 

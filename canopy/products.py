@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+import rasterio
+from rasterio.enums import Resampling
 
 from canopy.errors import OutputError
 from canopy.version import __version__
 from geo.acquisition import acquisition_from_tags
 from geo.cog import check_cog, write_cog
 from geo.encoding import find_encoding
+from geo.ground import ground_pixel_m
 from geo.height_statistics import summarise_heights
 from geo.map_facts import HeightMapFacts, HeightSummary, ModelReference
 from geo.raw_raster import BandFacts, RawRaster
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
     from canopy.height_model import HeightModel
     from canopy.map_plan import MapPlan
     from geo.partial_map import PartialMap
-    from geo.raster import Mask
+    from geo.raster import Mask, Pixels, Raster
 
 SOFTWARE = "canopy-height"
 DESCRIPTION = "Canopy height"
@@ -33,6 +38,8 @@ UNIT = "m"
 STRIP_PX = 512
 PREVIEW_PX = 900
 """Longest side of the image and of the map in a preview [px]."""
+LARGE_SCENE_PX = 64 << 20
+"""Pixels of a scene beyond which its picture takes every so many, not their mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +129,7 @@ def write_products(
     heights = summarise_heights(strips, plan.encoding)
     write_cog(raster.describe(band_facts(plan, model)), made.map)
     check_cog(made.map)
-    top = display_maximum(heights.maximum_m)
+    top = display_maximum(heights.percentiles_m[98])
     write_qml(made.style, top)
     if made.preview:
         draw_preview(made, plan, model, top)
@@ -179,8 +186,42 @@ def band_facts(plan: MapPlan, model: HeightModel | None) -> BandFacts:
 
 
 def draw_preview(made: Outputs, plan: MapPlan, model: HeightModel, top: float) -> None:
-    """Draw the scene beside the map."""
-    raise NotImplementedError
+    """Draw the scene beside the map, both on a coarse form of the map's grid."""
+    from canopy.preview import Picture, write_preview  # noqa: PLC0415 - a slow import, not always needed
+
+    image, heights_m = preview_rasters(made.map, plan)
+    across, down = ground_pixel_m(image.grid)
+    picture = Picture(
+        image=image.pixels.transpose(1, 2, 0),
+        image_valid=image.valid,
+        heights_m=heights_m,
+        pixel_m=(across, down),
+        north_up=image.grid.is_north_up and image.grid.crs is not None,
+        title=f"Canopy height of {Path(plan.scene.source).name}",
+        model=f"{model.card.name} {model.card.version}",
+        source=plan.scene.source,
+        maximum_m=top,
+    )
+    write_preview(made.preview or made.map.with_suffix(".png"), picture)
+
+
+def preview_rasters(map_path: Path, plan: MapPlan) -> tuple[Raster, Pixels]:
+    """Return the scene (uint8) and its heights [m] on a coarse form of the map's grid."""
+    longest = max(plan.out_grid.shape)
+    height, width = (
+        max(1, round(length * min(1.0, PREVIEW_PX / longest))) for length in plan.out_grid.shape
+    )
+    grid = plan.out_grid.scaled_to(height, width)
+    # A mean reads every pixel of the scene again, which a picture of a large one is not worth.
+    large = plan.scene.grid.height * plan.scene.grid.width > LARGE_SCENE_PX
+    with read_on(plan.scene, grid, Resampling.nearest if large else None) as reader:
+        image = reader.read(0, height)
+    with rasterio.open(map_path) as dataset:
+        stored = dataset.read(1, out_shape=(height, width), resampling=Resampling.average)
+    if plan.stretch:
+        pixels = np.rint(255 * plan.stretch.apply(image.pixels)).astype(np.uint8)
+        image = replace(image, pixels=pixels)
+    return image, plan.encoding.decode(stored)
 
 
 def write_item_of(
@@ -209,10 +250,8 @@ def write_item_of(
         acquired=acquisition_from_tags(plan.scene.tags),
         preview=made.preview,
         style=made.style,
+        staged_in=made.map.parent,
     )
     item = describe_height_map(made.map, facts, path)
-    for asset in item.assets.values():
-        # The files are described where they were made and stand beside the item when it is read.
-        asset.href = f"./{Path(asset.href).name}"
     if made.item:
         write_item(item, made.item)

@@ -96,7 +96,9 @@ def map_scene(
         bool, typer.Option("--json", help="Print a summary as JSON on standard output.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error arose.")] = False,
+    debug: Annotated[  # noqa: ARG001 - read in cli.app, before parsing can fail
+        bool, typer.Option("--debug", help="Show where an error arose.")
+    ] = False,
 ) -> None:
     """Map the canopy height of SCENE into a cloud-optimized GeoTIFF.
 
@@ -142,7 +144,7 @@ def plan_only(
     say(f"map      {output}: {columns} x {rows} px of {plan.pixel_m:.3g} m, {crs}")
     say(f"model    {job.model.card.name} {job.model.card.version}, {plan.tiles.count} tiles")
     say("dry run: nothing was written")
-    return plan_as_json(job)
+    return plan_as_json(plan, job.model.card, job.outputs.files)
 
 
 def run(
@@ -163,7 +165,7 @@ def run(
 def summarise(report: MapReport) -> None:
     """Say what a map holds and where its companions are."""
     heights, grid = report.heights, report.grid
-    low, middle, high = heights.percentiles_m.values()
+    low, middle, high = (heights.percentiles_m[share] for share in (5, 50, 95))
     crs = grid.crs.to_string() if grid.crs else "no CRS"
     say(f"map      {report.map}: {grid.width} x {grid.height} px, {crs}")
     if heights.valid_percent:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from geo.encoding import Encoding
     from geo.raster import Pixels
 
-PERCENTILES = (5, 50, 95)
+PERCENTILES = (5, 50, 95, 98)
 
 NAN = float("nan")
 

@@ -39,7 +39,9 @@ class StripReader(Protocol):
 
 
 @contextmanager
-def read_on(scene: Scene, grid: Grid) -> Iterator[StripReader]:
+def read_on(
+    scene: Scene, grid: Grid, resampling: Resampling | None = None
+) -> Iterator[StripReader]:
     """Open a scene for reading on a grid.
 
     A grid whose axes are the scene's is read through GDAL's resampled window reads, exact area
@@ -48,15 +50,17 @@ def read_on(scene: Scene, grid: Grid) -> Iterator[StripReader]:
     Args:
         scene: the scene.
         grid: where its pixels are wanted: the scene's own grid, or any other.
+        resampling: how; None for means where pixels shrink in number, else bilinear.
 
     Raises:
         SceneError: the scene cannot be read.
     """
+    resampling = resampling or resampling_for(scene, grid)
     with scene.open() as dataset:
         if is_aligned(scene, grid):
-            yield AlignedReader(dataset, scene, grid)
+            yield AlignedReader(dataset, scene, grid, resampling)
         else:
-            with warped(dataset, scene, grid) as virtual:
+            with warped(dataset, scene, grid, resampling) as virtual:
                 yield WarpedReader(virtual, scene, grid)
 
 
@@ -101,7 +105,9 @@ def resampling_for(scene: Scene, grid: Grid) -> Resampling:
 class AlignedReader:
     """Strips of a grid that shares the scene's axes and origin."""
 
-    def __init__(self, dataset: DatasetReader, scene: Scene, grid: Grid) -> None:
+    def __init__(
+        self, dataset: DatasetReader, scene: Scene, grid: Grid, resampling: Resampling
+    ) -> None:
         """Read an open dataset of a scene on a grid."""
         self.dataset, self.scene, self.grid = dataset, scene, grid
         self.scale = tuple(
@@ -111,7 +117,7 @@ class AlignedReader:
             )
         )
         self.same = scene.grid.matches(grid)
-        self.resampling = Resampling.nearest if self.same else resampling_for(scene, grid)
+        self.resampling = Resampling.nearest if self.same else resampling
 
     def read(self, row: int, height: int) -> Raster:
         """Return rows of the grid over its whole width.
@@ -169,7 +175,7 @@ class WarpedReader:
         return Raster(pixels=pixels[:3], valid=valid, grid=part)
 
 
-def warped(dataset: DatasetReader, scene: Scene, grid: Grid) -> WarpedVRT:
+def warped(dataset: DatasetReader, scene: Scene, grid: Grid, resampling: Resampling) -> WarpedVRT:
     """Return a virtual raster of a dataset on a grid, with an alpha band."""
     floating = np.issubdtype(np.dtype(scene.dtype), np.floating)
     nodata = np.nan if floating and scene.nodata is None else scene.nodata
@@ -182,7 +188,7 @@ def warped(dataset: DatasetReader, scene: Scene, grid: Grid) -> WarpedVRT:
         width=grid.width,
         height=grid.height,
         src_nodata=nodata,
-        resampling=resampling_for(scene, grid),
+        resampling=resampling,
         add_alpha=scene.read_bands.alpha is None,
         num_threads=2,
         **options,
