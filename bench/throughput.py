@@ -177,9 +177,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        figures = measure(
-            arguments.side, arguments.memory_side, arguments.repeats, Path(folder)
-        )
+        figures = measure(arguments.side, arguments.memory_side, arguments.repeats, Path(folder))
     text = json.dumps(figures, indent=2)
     print(text)
     if arguments.json:

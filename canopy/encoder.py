@@ -9,11 +9,14 @@ crown-sized detail that sixteen-pixel tokens lose, which matters when there is l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TAPS = 4
 """A DPT decoder takes four levels."""
@@ -44,6 +47,9 @@ class EncoderSettings:
         stem: ``patch`` or ``convolutional``.
         stem_channels: channels of the convolutional stem at strides 4 and 8.
         stem_depth: residual blocks of the convolutional stem at strides 4 and 8.
+        stem_norm: norm of the convolutional stem: over the ``channel`` axis of each pixel, or
+            ``batch`` with fixed statistics when it predicts. Neither makes a height depend on what
+            else a tile holds.
         mlp_ratio: width of a block's hidden layer over ``dim``.
     """
 
@@ -56,6 +62,7 @@ class EncoderSettings:
     stem: Literal["patch", "convolutional"] = "patch"
     stem_channels: tuple[int, int] = (64, 128)
     stem_depth: tuple[int, int] = (2, 2)
+    stem_norm: Literal["channel", "batch"] = "channel"
     mlp_ratio: float = 4.0
 
     def __post_init__(self) -> None:
@@ -175,19 +182,23 @@ class ConvolutionalStem(nn.Module):
     """Strides 2, 4, 8 and 16; the maps at 4 and 8 are taps.
 
     Borders are replicated, not zeroed, so that the edge of a tile looks like the ground beside it
-    and neighbouring tiles agree. Norms work on the channels of one pixel: statistics over a tile
-    would make a height depend on what else the tile holds.
+    and neighbouring tiles agree.
     """
 
     def __init__(self, settings: EncoderSettings) -> None:
         """Build the stem."""
         super().__init__()
         fine, coarse = settings.stem_channels
-        self.entry = nn.Sequential(halving(3, fine // 2), nn.GELU(), halving(fine // 2, fine))
-        self.fine = nn.Sequential(*(ConvBlock(fine) for _ in range(settings.stem_depth[0])))
-        self.middle = halving(fine, coarse)
-        self.coarse = nn.Sequential(*(ConvBlock(coarse) for _ in range(settings.stem_depth[1])))
-        self.exit = halving(coarse, settings.dim)
+        norm = ChannelNorm if settings.stem_norm == "channel" else nn.BatchNorm2d
+        self.entry = nn.Sequential(
+            halving(3, fine // 2, norm), nn.GELU(), halving(fine // 2, fine, norm)
+        )
+        self.fine = nn.Sequential(*(ConvBlock(fine, norm) for _ in range(settings.stem_depth[0])))
+        self.middle = halving(fine, coarse, norm)
+        self.coarse = nn.Sequential(
+            *(ConvBlock(coarse, norm) for _ in range(settings.stem_depth[1]))
+        )
+        self.exit = halving(coarse, settings.dim, norm)
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tap]]:
         """Return tokens (B, C, ceil(H / 16), ceil(W / 16)) and the taps at strides 4 and 8."""
@@ -196,22 +207,22 @@ class ConvolutionalStem(nn.Module):
         return self.exit(coarse), [Tap(fine, None), Tap(coarse, None)]
 
 
-def halving(channels_in: int, channels_out: int) -> nn.Sequential:
+def halving(channels_in: int, channels_out: int, norm: Callable[[int], nn.Module]) -> nn.Sequential:
     """Return a 3x3 convolution of stride 2 with replicated borders, normed per pixel."""
     convolution = nn.Conv2d(channels_in, channels_out, 3, 2, 1, padding_mode="replicate")
-    return nn.Sequential(convolution, ChannelNorm(channels_out))
+    return nn.Sequential(convolution, norm(channels_out))
 
 
 class ConvBlock(nn.Module):
     """Residual block: depthwise 7x7, norm, two pointwise layers (ConvNeXt, Liu et al. 2022)."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, norm: Callable[[int], nn.Module]) -> None:
         """Build the block."""
         super().__init__()
         self.depthwise = nn.Conv2d(
             channels, channels, 7, padding=3, groups=channels, padding_mode="replicate"
         )
-        self.norm = ChannelNorm(channels)
+        self.norm = norm(channels)
         self.expand = nn.Conv2d(channels, 4 * channels, 1)
         self.reduce = nn.Conv2d(4 * channels, channels, 1)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -137,6 +136,10 @@ def rounded(value: float) -> float | None:
 
 
 def peak_memory_mib() -> float:
-    """Return the largest resident memory of the process so far [MiB]."""
+    """Return the largest resident memory of the process so far [MiB]; NaN where it is not told."""
+    if sys.platform == "win32":
+        return math.nan
+    import resource  # noqa: PLC0415 - Windows has no such module
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -18,6 +18,7 @@ from geo.cog import check_cog, write_cog
 from geo.encoding import find_encoding
 from geo.ground import ground_pixel_m
 from geo.height_statistics import summarise_heights
+from geo.hrefs import source_name
 from geo.map_facts import HeightMapFacts, HeightSummary, ModelReference
 from geo.raw_raster import BandFacts, RawRaster
 from geo.regrid import regrid
@@ -167,7 +168,7 @@ def band_facts(plan: MapPlan, model: HeightModel | None) -> BandFacts:
         "AREA_OR_POINT": "Area",
         "TIFFTAG_SOFTWARE": f"{SOFTWARE} {__version__}",
         "TIFFTAG_IMAGEDESCRIPTION": f"{DESCRIPTION} [{UNIT}]",
-        "SOURCE": plan.scene.source,
+        "SOURCE": source_name(plan.scene.source),
     }
     if card and model:
         tags |= {
@@ -197,9 +198,9 @@ def draw_preview(made: Outputs, plan: MapPlan, model: HeightModel, top: float) -
         heights_m=heights_m,
         pixel_m=(across, down),
         north_up=image.grid.is_north_up and image.grid.crs is not None,
-        title=f"Canopy height of {Path(plan.scene.source).name}",
+        title=f"Canopy height of {Path(source_name(plan.scene.source)).name}",
         model=f"{model.card.name} {model.card.version}",
-        source=plan.scene.source,
+        source=source_name(plan.scene.source),
         maximum_m=top,
     )
     write_preview(made.preview or made.map.with_suffix(".png"), picture)

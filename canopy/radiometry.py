@@ -31,7 +31,7 @@ def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     scale = 255.0 if pixels.dtype == torch.uint8 else 1.0
     centre = pixels.new_tensor(mean, dtype=torch.float32).mul_(scale).view(-1, 1, 1)
     spread = pixels.new_tensor(std, dtype=torch.float32).mul_(scale).view(-1, 1, 1)
-    return pixels.float().sub_(centre).div_(spread)
+    return (pixels - centre).div_(spread)
 
 
 @dataclass(frozen=True, kw_only=True)

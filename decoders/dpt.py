@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Padding = Literal["zeros", "replicate"]
+Norm = Literal["none", "batch"]
 
 LEVELS = (0.25, 0.5, 1.0, 2.0)
 """Strides of the four reassembled levels, over the patch."""
@@ -38,6 +39,9 @@ class DPTSettings:
             convolutional tap has none.
         padding: what 3x3 convolutions see beyond a border: ``zeros`` in released weights,
             ``replicate`` in ours, which makes neighbouring tiles agree.
+        norm: what follows a 3x3 convolution: ``none`` in released weights; ``batch`` in ours,
+            without which a decoder learns slowly from scratch. It uses fixed statistics when it
+            predicts, so that a height does not depend on what else a tile holds.
     """
 
     in_channels: tuple[int, ...]
@@ -48,6 +52,7 @@ class DPTSettings:
     head_channels: int = 32
     readout: tuple[bool, ...] = (True, True, True, True)
     padding: Padding = "zeros"
+    norm: Norm = "none"
 
 
 class DPTDecoder(nn.Module):
@@ -56,19 +61,19 @@ class DPTDecoder(nn.Module):
     def __init__(self, settings: DPTSettings) -> None:
         """Build the decoder with random weights."""
         super().__init__()
-        width, padding = settings.width, settings.padding
+        width = settings.width
         self.settings = settings
         self.reassemblies = nn.ModuleList(Reassembly(settings, level) for level in range(4))
         self.convs = nn.ModuleList(
-            convolution(channels, width, padding, bias=False)
+            convolution(channels, width, settings, bias=False)
             for channels in settings.level_channels
         )
         self.fusions = nn.ModuleList(
-            Fusion(width, padding, takes_residual=level > 0) for level in range(4)
+            Fusion(settings, takes_residual=level > 0) for level in range(4)
         )
-        self.projection = convolution(width, width, padding)
-        self.reduction = convolution(width, width // 2, padding)
-        self.refinement = convolution(width // 2, settings.head_channels, padding)
+        self.projection = convolution(width, width, settings)
+        self.reduction = convolution(width, width // 2, settings)
+        self.refinement = convolution(width // 2, settings.head_channels, settings)
 
     @property
     def out_channels(self) -> int:
@@ -128,13 +133,13 @@ class Reassembly(nn.Module):
 class Fusion(nn.Module):
     """Add a finer level to the coarser sum, refine, double the resolution."""
 
-    def __init__(self, width: int, padding: Padding, *, takes_residual: bool) -> None:
+    def __init__(self, settings: DPTSettings, *, takes_residual: bool) -> None:
         """Build the residual units; the coarsest fusion takes no finer level."""
         super().__init__()
         if takes_residual:
-            self.residual1 = ResidualUnit(width, padding)
-        self.residual2 = ResidualUnit(width, padding)
-        self.projection = nn.Conv2d(width, width, 1)
+            self.residual1 = ResidualUnit(settings)
+        self.residual2 = ResidualUnit(settings)
+        self.projection = nn.Conv2d(settings.width, settings.width, 1)
 
     def forward(self, coarse: Tensor, fine: Tensor | None = None) -> Tensor:
         """(B, width, h, w) [and the level to add] -> (B, width, 2 h, 2 w)."""
@@ -151,11 +156,12 @@ class Fusion(nn.Module):
 class ResidualUnit(nn.Module):
     """Pre-activated pair of 3x3 convolutions around a shortcut."""
 
-    def __init__(self, width: int, padding: Padding) -> None:
+    def __init__(self, settings: DPTSettings) -> None:
         """Build the convolutions."""
         super().__init__()
-        self.conv1 = convolution(width, width, padding, bias=False)
-        self.conv2 = convolution(width, width, padding, bias=False)
+        width = settings.width
+        self.conv1 = convolution(width, width, settings, bias=False)
+        self.conv2 = convolution(width, width, settings, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, width, h, w) -> (B, width, h, w)."""
@@ -165,10 +171,19 @@ class ResidualUnit(nn.Module):
 
 
 def convolution(
-    channels_in: int, channels_out: int, padding: Padding, *, bias: bool = True
-) -> nn.Conv2d:
-    """Return a 3x3 convolution that keeps the size."""
-    return nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias, padding_mode=padding)
+    channels_in: int, channels_out: int, settings: DPTSettings, *, bias: bool = True
+) -> nn.Module:
+    """Return a 3x3 convolution that keeps the size, and the norm that follows it."""
+    unnormed = settings.norm == "none"
+    convolved = nn.Conv2d(
+        channels_in,
+        channels_out,
+        3,
+        padding=1,
+        bias=bias and unnormed,
+        padding_mode=settings.padding,
+    )
+    return convolved if unnormed else nn.Sequential(convolved, nn.BatchNorm2d(channels_out))
 
 
 def resizing(channels: int, factor: float, padding: Padding) -> nn.Module:

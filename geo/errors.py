@@ -16,4 +16,8 @@ class GridError(GeoError):
 
 
 class MapFileError(GeoError):
-    """A height map cannot be written, resumed or validated."""
+    """A height map cannot be written or validated."""
+
+
+class ResumeError(GeoError):
+    """An unfinished map cannot be gone on with as it was asked."""

@@ -47,11 +47,17 @@ def longitude_latitude(crs: CRS, x: FloatArray, y: FloatArray) -> tuple[FloatArr
     """Return longitudes and latitudes [degrees, WGS 84] of coordinates in a CRS.
 
     Raises:
-        GridError: a coordinate lies outside the CRS.
+        GridError: a coordinate lies outside the CRS, or the CRS lies nowhere on Earth.
     """
-    transformer = pyproj.Transformer.from_crs(to_pyproj(crs), WGS84, always_xy=True)
+    try:
+        transformer = pyproj.Transformer.from_crs(to_pyproj(crs), WGS84, always_xy=True)
+    except pyproj.exceptions.ProjError as error:
+        name = to_pyproj(crs).name
+        msg = f"the CRS {name} has no known place on Earth: assign the right one"
+        raise GridError(msg) from error
     longitude, latitude = transformer.transform(x, y)
-    if not (np.isfinite(longitude).all() and np.isfinite(latitude).all()):
+    on_earth = np.isfinite(longitude) & np.isfinite(latitude) & (np.abs(latitude) <= 90)  # noqa: PLR2004
+    if not (on_earth & (np.abs(longitude) <= 540)).all():  # noqa: PLR2004 - one turn beyond
         msg = (
             f"coordinates from {x.min():g}, {y.min():g} to {x.max():g}, {y.max():g} lie outside "
             f"{crs.to_string()[:60]}: the georeference is wrong, assign the right one"
@@ -107,6 +113,7 @@ def local_utm(longitude: float, latitude: float) -> CRS:
     """Return the UTM zone (WGS 84) of a place, or the polar zone beyond its reach."""
     if abs(latitude) > POLAR_LATITUDE or latitude < -80:  # noqa: PLR2004 - southern limit of UTM
         return CRS.from_epsg(32661 if latitude > 0 else 32761)
+    longitude = (longitude + 180) % 360 - 180  # a scene beyond the date line may count on
     area = AreaOfInterest(longitude, latitude, longitude, latitude)
     found = query_utm_crs_info(datum_name="WGS 84", area_of_interest=area)
     return CRS.from_epsg(int(found[0].code))

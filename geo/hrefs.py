@@ -62,6 +62,15 @@ def source_href(source: str | Path, folder: str | Path) -> str:
     return text if text.startswith("/vsi") else relative_href(source, folder)
 
 
+def source_name(source: str | Path) -> str:
+    """Return how a file that travels names its source: a URL without keys, or a bare file name.
+
+    Folders of the machine on which a map was made are nobody's business.
+    """
+    far = "://" in str(source) or str(source).startswith("/vsi")
+    return source_href(source, ".") if far else Path(source).name
+
+
 def media_type(href: str) -> str | None:
     """Return the media type that a file name suggests, or None."""
     return _MEDIA_TYPES.get(Path(urlsplit(href).path).suffix.lower())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from geo.errors import MapFileError
+from geo.errors import MapFileError, ResumeError
 from geo.raw_raster import RawRaster
 
 if TYPE_CHECKING:
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from geo.grid import Grid
     from geo.raster import Pixels
 
+logger = logging.getLogger(__name__)
+
 SUFFIX = ".partial"
 STATE_FILE = "state.npz"
+LOCK_FILE = "lock"
 VERSION = 1
 
 
@@ -81,7 +85,7 @@ class PartialMap:
         """Go on from the state on disk.
 
         Raises:
-            MapFileError: the state belongs to another input, model or settings, or is broken.
+            ResumeError: the state belongs to another input, model or settings, or is broken.
         """
         facts, carry = read_state(self.folder / STATE_FILE)
         refuse_changes(facts["settings"], self.settings)
@@ -98,17 +102,17 @@ def read_state(path: Path) -> tuple[dict[str, Any], Pixels]:
     """Read the state of an unfinished map.
 
     Raises:
-        MapFileError: it is broken.
+        ResumeError: it is broken.
     """
     try:
         with np.load(path, allow_pickle=False) as state:
             facts, carry = json.loads(str(state["facts"])), state["carry"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f"{path} is no state that this version can resume: run again without --resume"
-        raise MapFileError(msg) from error
+        raise ResumeError(msg) from error
     if facts.get("version") != VERSION:
         msg = f"{path} was written by another version: run again without --resume"
-        raise MapFileError(msg)
+        raise ResumeError(msg)
     return facts, carry
 
 
@@ -116,7 +120,7 @@ def refuse_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Refuse to go on with other settings than a map was begun with.
 
     Raises:
-        MapFileError: a setting differs; the line names it.
+        ResumeError: a setting differs; the line names it.
     """
     for name in sorted(before.keys() | now.keys()):
         old, new = before.get(name), json.loads(json.dumps(now.get(name)))
@@ -125,7 +129,7 @@ def refuse_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
                 f"--resume: {name} was {old}, now it is {new}: give what the unfinished map was "
                 "begun with, or run without --resume to begin anew"
             )
-            raise MapFileError(msg)
+            raise ResumeError(msg)
 
 
 @contextmanager
@@ -144,26 +148,18 @@ def open_partial_map(
         resume: whether to go on from an unfinished map, where there is one.
 
     Raises:
-        MapFileError: another run is writing the same map, or a resume does not fit.
+        MapFileError: the folder cannot be written, or another run is writing the same map.
+        ResumeError: the unfinished map was begun with other settings, or its state is broken.
     """
     folder = partial_folder(output)
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock", blocking=False)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        msg = f"another run is writing {output}: wait for it, or choose another output"
-        raise MapFileError(msg) from error
-    with lock:
-        raster = RawRaster(folder / "heights", grid, dtype)
-        partial = PartialMap(folder, raster, settings)
-        if resume and (folder / STATE_FILE).exists():
-            partial.restore()
-        else:
-            discard_rows(folder)
+    with locked(folder, output):
+        partial = PartialMap(folder, RawRaster(folder / "heights", grid, dtype), settings)
+        begin(partial, resume=resume)
         try:
             yield partial
         except (KeyboardInterrupt, GeneratorExit):
+            if not partial.done:
+                shutil.rmtree(folder, ignore_errors=True)
             raise
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -171,8 +167,40 @@ def open_partial_map(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def discard_rows(folder: Path) -> None:
-    """Empty the folder of an unfinished map, but for its lock."""
-    for path in folder.iterdir():
-        if path.name != "lock":
+@contextmanager
+def locked(folder: Path, output: Path) -> Iterator[None]:
+    """Make a folder and keep other runs out of it.
+
+    Raises:
+        MapFileError: it cannot be made, or another run is in it.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+        lock = FileLock(folder / LOCK_FILE)
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        msg = f"another run is writing {output}: wait for it, or choose another output"
+        raise MapFileError(msg) from error
+    except OSError as error:
+        msg = f"{folder.parent} cannot be written ({error.strerror}): choose another output"
+        raise MapFileError(msg) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def begin(partial: PartialMap, *, resume: bool) -> None:
+    """Restore an unfinished map, or clear away what is left of one."""
+    unfinished = (partial.folder / STATE_FILE).exists()
+    if resume and unfinished:
+        partial.restore()
+        logger.info("going on after %d rows of tiles", partial.done)
+        return
+    if unfinished:
+        logger.info("an unfinished map was found and is begun anew: --resume would have gone on")
+    elif resume:
+        logger.info("nothing to resume: the map is begun anew")
+    for path in partial.folder.iterdir():
+        if path.name != LOCK_FILE:
             path.unlink()

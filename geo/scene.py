@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.transform import GCPTransformer, from_gcps
 
 from geo.bands import Bands, choose_bands
@@ -110,7 +111,7 @@ class Scene:
             if not self.bands.palette:
                 yield dataset
                 return
-            with rasterio.open(expanded_palette(dataset, self.source)) as expanded:
+            with opened(expanded_palette(dataset, self.source)) as expanded:
                 yield expanded
 
     @property
@@ -167,9 +168,26 @@ def reading(source: str) -> Iterator[None]:
 
 
 def open_raster(source: str) -> DatasetReader:
-    """Open a raster; a remote one only in a format that cannot point elsewhere."""
-    drivers = REMOTE_DRIVERS if is_remote(source) else None
-    return rasterio.open(source, driver=drivers, sharing=False)
+    """Open a raster; a remote one only in a format that cannot point elsewhere.
+
+    Raises:
+        SceneError: a remote one has another format.
+    """
+    dataset = opened(source)
+    if is_remote(source) and dataset.driver not in REMOTE_DRIVERS:
+        dataset.close()
+        msg = (
+            f"{source} cannot be read: it is a {dataset.driver}, which can point at files here; "
+            f"download it, or give a {', '.join(REMOTE_DRIVERS[:4])}"
+        )
+        raise SceneError(msg)
+    return dataset
+
+
+def opened(source: str) -> DatasetReader:
+    """Open a raster without a warning if it has no georeference: open_scene says what to do."""
+    with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning):
+        return rasterio.open(source, sharing=False)
 
 
 def is_remote(source: str) -> bool:
@@ -287,9 +305,23 @@ def expanded_palette(dataset: DatasetReader, source: str) -> str:
         for band, role in enumerate(("Red", "Green", "Blue", "Alpha"), start=1)
     )
     return (
-        f'<VRTDataset rasterXSize="{dataset.width}" rasterYSize="{dataset.height}">{bands}'
-        "</VRTDataset>"
+        f'<VRTDataset rasterXSize="{dataset.width}" rasterYSize="{dataset.height}">'
+        f"{gcp_list(dataset)}{bands}</VRTDataset>"
     )
+
+
+def gcp_list(dataset: DatasetReader) -> str:
+    """Return the ground control points of a dataset as a VRT has them; nothing without any."""
+    points, crs = dataset.gcps
+    if not points:
+        return ""
+    listed = "".join(
+        f'<GCP Id="{index}" Pixel="{point.col!r}" Line="{point.row!r}" X="{point.x!r}" '
+        f'Y="{point.y!r}"/>'
+        for index, point in enumerate(points)
+    )
+    projection = escape(crs.to_wkt() if crs else "", {'"': "&quot;"})
+    return f'<GCPList Projection="{projection}" dataAxisToSRSAxisMapping="1,2">{listed}</GCPList>'
 
 
 def lookup(values: np.ndarray) -> str:

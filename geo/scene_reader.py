@@ -1,16 +1,22 @@
-"""A scene on any grid, strip by strip: GDAL resamples, validity comes along."""
+"""A scene on any grid, strip by strip: validity comes along."""
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import rasterio
+import rasterio.shutil
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
+from geo.axis_weights import axis_weights, resample
 from geo.errors import SceneError
 from geo.raster import Raster
 from geo.scene import PLANE, Scene, reason_unreadable
@@ -19,15 +25,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rasterio.io import DatasetReader
+    from scipy import sparse
 
     from geo.grid import Grid
     from geo.raster import Mask, Pixels
 
-HALF_VALID = 128
-"""A resampled pixel is valid if at least half of its area is (of 255)."""
-
 WHOLE_PX = 1e-4
 """A share of a pixel too small to be one."""
+
+SCENE_ROWS = 256
+"""About as many rows of a scene are resampled at once."""
 
 
 class StripReader(Protocol):
@@ -44,8 +51,9 @@ def read_on(
 ) -> Iterator[StripReader]:
     """Open a scene for reading on a grid.
 
-    A grid whose axes are the scene's is read through GDAL's resampled window reads, exact area
-    means when it shrinks; any other is warped. Both give the same pixels whatever the strips.
+    A grid whose axes are the scene's is read as it is, or resampled along its axes: exact area
+    means when it shrinks, interpolation when it grows. Any other is warped by GDAL. All give the
+    same pixels whatever the strips.
 
     Args:
         scene: the scene.
@@ -85,21 +93,15 @@ def read_sample(scene: Scene, side: int = 1024) -> Raster:
 
 def is_aligned(scene: Scene, grid: Grid) -> bool:
     """Whether a grid has the scene's CRS, axes and upper left corner, so that no warp is needed."""
-    if scene.grid.matches(grid):
-        return not scene.gcps
-    if scene.gcps or scene.bands.palette or scene.grid.crs != grid.crs:
+    if scene.gcps or scene.grid.crs != grid.crs:
         return False
+    if scene.grid.matches(grid):
+        return True
     here, there = scene.grid.transform, grid.transform
     offset = np.hypot(here.c - there.c, here.f - there.f)
     return bool(
         scene.grid.is_north_up and grid.is_north_up and offset < WHOLE_PX * min(grid.pixel_size)
     )
-
-
-def resampling_for(scene: Scene, grid: Grid) -> Resampling:
-    """Return the mean when pixels shrink in number, else bilinear."""
-    scale = grid.pixel_size[0] / scene.gsd_m
-    return Resampling.average if scale > 1 else Resampling.bilinear
 
 
 class AlignedReader:
@@ -110,14 +112,17 @@ class AlignedReader:
     ) -> None:
         """Read an open dataset of a scene on a grid."""
         self.dataset, self.scene, self.grid = dataset, scene, grid
-        self.scale = tuple(
-            there / here
-            for here, there in zip(
-                reversed(scene.grid.pixel_size), reversed(grid.pixel_size), strict=True
-            )
-        )
-        self.same = scene.grid.matches(grid)
-        self.resampling = Resampling.nearest if self.same else resampling
+        self.as_it_is = scene.grid.matches(grid) or resampling is Resampling.nearest
+        sides = zip(reversed(grid.pixel_size), reversed(scene.grid.pixel_size), strict=True)
+        self.scales = [there / here for there, here in sides]
+        self.rows = max(1, int(SCENE_ROWS / self.scales[0]))
+
+    @cached_property
+    def weights(self) -> tuple[sparse.csr_array, sparse.csr_array]:
+        """How much of each row and column of the scene is in each of the grid."""
+        axes = zip(self.grid.shape, self.scales, self.scene.grid.shape, strict=True)
+        down, across = (axis_weights(*axis) for axis in axes)
+        return down, across
 
     def read(self, row: int, height: int) -> Raster:
         """Return rows of the grid over its whole width.
@@ -126,34 +131,49 @@ class AlignedReader:
             SceneError: the file breaks off or is corrupt.
         """
         part = self.grid.part(row, 0, height, self.grid.width)
-        pixels = np.empty((3, *part.shape), self.scene.dtype)
-        valid = np.empty(part.shape, bool)
-        for down in pieces(row, row + height, self.scale[0], self.scene.grid.height):
-            for across in pieces(0, self.grid.width, self.scale[1], self.scene.grid.width):
-                place = (slice(down.start - row, down.stop - row), slice(across.start, across.stop))
-                pixels[:, *place], valid[place] = self._read(down, across)
+        if self.as_it_is:
+            first, last = (self.scales[0] * edge for edge in (row, row + height))
+            pixels, valid = self._read(first, last, part.shape)
+            return Raster(pixels=pixels, valid=valid, grid=part)
+        pixels, valid = np.empty((3, *part.shape), self.scene.dtype), np.empty(part.shape, bool)
+        for start in range(0, height, self.rows):
+            rows = slice(start, min(start + self.rows, height))
+            pixels[:, rows], valid[rows] = self._resampled(row + rows.start, row + rows.stop)
         return Raster(pixels=pixels, valid=valid, grid=part)
 
-    def _read(self, down: Piece, across: Piece) -> tuple[Pixels, Mask]:
-        window = Window(across.first, down.first, across.size, down.size)
-        shape = (3, down.stop - down.start, across.stop - across.start)
-        options = {"window": window, "resampling": self.resampling}
+    def _resampled(self, start: int, stop: int) -> tuple[Pixels, Mask]:
+        """Rows of the grid, from all rows of the scene that have a part in them."""
+        down, across = self.weights[0][start:stop], self.weights[1]
+        first, last = int(down.indices.min()), int(down.indices.max()) + 1
+        shape = (last - first, self.scene.grid.width)
+        return resample(*self._read(first, last, shape), down[:, first:last], across)
+
+    def _read(self, first: float, last: float, shape: tuple[int, int]) -> tuple[Pixels, Mask]:
+        """Rows of the scene; of those between, the nearest where the shape is a smaller one."""
+        height, width = self.scene.grid.shape
+        window = Window(0, first, width, min(last, height) - first)
+        options = {"window": window, "resampling": Resampling.nearest}
         bands = self.scene.read_bands
         try:
-            pixels = self.dataset.read(bands.colours, out_shape=shape, **options)
-            masks = self.dataset.read_masks(bands.colours, out_shape=shape, **options)
-            alpha = bands.alpha and self.dataset.read(bands.alpha, out_shape=shape[1:], **options)
+            pixels = self.dataset.read(bands.colours, out_shape=(3, *shape), **options)
+            masks = self.dataset.read_masks(bands.colours, out_shape=(3, *shape), **options)
+            alpha = bands.alpha and self.dataset.read(bands.alpha, out_shape=shape, **options)
         except RasterioError as error:
             raise SceneError(reason_unreadable(self.scene.source, error)) from error
-        least = 1 if self.same else HALF_VALID
-        valid = (masks >= least).any(axis=0) & finite(pixels)
+        valid = masks.any(axis=0) & finite(pixels)
         return pixels, valid if alpha is None else valid & (alpha > 0)
+
+
+def resampling_for(scene: Scene, grid: Grid) -> Resampling:
+    """Return the mean when pixels shrink in number, else bilinear."""
+    scale = grid.pixel_size[0] / scene.gsd_m
+    return Resampling.average if scale > 1 else Resampling.bilinear
 
 
 class WarpedReader:
     """Strips of a grid that needs a warp."""
 
-    def __init__(self, virtual: WarpedVRT, scene: Scene, grid: Grid) -> None:
+    def __init__(self, virtual: DatasetReader, scene: Scene, grid: Grid) -> None:
         """Read an open virtual raster, whose last band is alpha."""
         self.virtual, self.scene, self.grid = virtual, scene, grid
 
@@ -175,57 +195,53 @@ class WarpedReader:
         return Raster(pixels=pixels[:3], valid=valid, grid=part)
 
 
-def warped(dataset: DatasetReader, scene: Scene, grid: Grid, resampling: Resampling) -> WarpedVRT:
-    """Return a virtual raster of a dataset on a grid, with an alpha band."""
+@contextmanager
+def warped(
+    dataset: DatasetReader, scene: Scene, grid: Grid, resampling: Resampling
+) -> Iterator[DatasetReader]:
+    """Lend a virtual raster of a dataset on a grid, with an alpha band."""
     floating = np.issubdtype(np.dtype(scene.dtype), np.floating)
     nodata = np.nan if floating and scene.nodata is None else scene.nodata
-    options = {} if scene.gcps else {"src_transform": scene.grid.transform}
-    return WarpedVRT(
-        dataset,
-        src_crs=scene.grid.crs or PLANE,
-        crs=grid.crs or PLANE,
-        transform=grid.transform,
-        width=grid.width,
-        height=grid.height,
-        src_nodata=nodata,
-        resampling=resampling,
-        add_alpha=scene.read_bands.alpha is None,
-        num_threads=2,
-        **options,
-    )
+    options = {
+        "src_crs": scene.grid.crs or PLANE,
+        "crs": grid.crs or PLANE,
+        "src_nodata": nodata,
+        "resampling": resampling,
+        "add_alpha": scene.read_bands.alpha is None,
+        "num_threads": 2,
+    }
+    if scene.gcps:
+        with WarpedVRT(dataset, **options) as anywhere:
+            description = moved_warp(anywhere, grid)
+        with rasterio.open(description) as virtual:
+            yield virtual
+        return
+    shape = {"transform": grid.transform, "width": grid.width, "height": grid.height}
+    with WarpedVRT(dataset, src_transform=scene.grid.transform, **shape, **options) as virtual:
+        yield virtual
 
 
-class Piece(NamedTuple):
-    """Pixels of a grid along one axis, and the part of the scene's axis they cover."""
+def moved_warp(virtual: WarpedVRT, grid: Grid) -> str:
+    """Return GDAL's description of a warp, moved to another grid.
 
-    start: int
-    stop: int
-    first: float
-    size: float
-
-
-def pieces(start: int, stop: int, scale: float, length: int) -> list[Piece]:
-    """Cut an interval of a grid's axis where the scene ends within a pixel.
-
-    Args:
-        start: first pixel of the grid.
-        stop: one past its last.
-        scale: pixels of the scene in a pixel of the grid.
-        length: pixels of the scene along the axis.
-
-    Returns:
-        The whole pixels, and the one that the scene only partly fills, where there are such.
+    rasterio drops ground control points as soon as it is told a grid; GDAL does not.
     """
-    whole = int(length / scale + WHOLE_PX)
-    found = []
-    if start < min(stop, whole):
-        end = min(stop, whole)
-        first = start * scale
-        found.append(Piece(start, end, first, min((end - start) * scale, length - first)))
-    if stop > whole:
-        begin = max(start, whole)
-        found.append(Piece(begin, stop, begin * scale, length - begin * scale))
-    return found
+    with MemoryFile(ext=".vrt") as memory:
+        rasterio.shutil.copy(virtual, memory.name, driver="VRT")
+        text = memory.read().decode()
+    to_map, to_pixels = (
+        ", ".join(repr(value) for value in transform.to_gdal())
+        for transform in (grid.transform, ~grid.transform)
+    )
+    for pattern, replacement in (
+        (r'rasterXSize="\d+" rasterYSize="\d+"', f'rasterXSize="{grid.width}" rasterYSize="{grid.height}"'),
+        (r"(?<=<GeoTransform>)[^<]*", to_map),
+        (r"(?<=<DstGeoTransform>)[^<]*", to_map),
+        (r"(?<=<DstInvGeoTransform>)[^<]*", to_pixels),
+        (r"<BlockXSize>\d+</BlockXSize>\s*<BlockYSize>\d+</BlockYSize>", ""),
+    ):
+        text = re.sub(pattern, replacement, text)
+    return text
 
 
 def finite(pixels: Pixels) -> Mask:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import rasterio
 from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
+from rasterio.errors import NotGeoreferencedWarning
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,12 +42,18 @@ def write_scene(path: Path, pixels, *, pixel=0.6, crs=UTM, transform=None, **opt
     }
     if transform is None:
         transform = Affine(pixel, 0, EAST, 0, -pixel, NORTH)
+    if transform.is_identity:
+        transform = None
     profile = {
         "driver": "GTiff", "count": len(pixels), "height": pixels.shape[1],
         "width": pixels.shape[2], "dtype": pixels.dtype, "crs": crs, "transform": transform,
     }  # fmt: skip
     profile = {name: value for name, value in (profile | options).items() if value is not None}
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "w", **profile) as target:
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
+        rasterio.open(path, "w", **profile) as target,
+    ):
         if "colormap" in later:
             target.write_colormap(1, later["colormap"])
         if "gcps" in later:
@@ -166,7 +174,7 @@ PLACES = [
     replace(UPRIGHT, name="mirrored", transform=Affine(-0.6, 0, EAST, 0, -0.6, NORTH)),
     geographic("degrees, Finland", 24.6, 60.4, "EPSG:32635"),
     geographic("degrees, Chile", -71.2, -41.3, "EPSG:32719"),
-    geographic("degrees, the equator", 9.01, 0.0003, "EPSG:32632"),
+    geographic("degrees, the equator", 9.01, 0.002, "EPSG:32632"),
     geographic("degrees, 0.3 m", -81.99, 29.7, "EPSG:32617", gsd=0.3),
     Place(
         name="Web Mercator, Finland", crs="EPSG:3857", map_crs="EPSG:32635",

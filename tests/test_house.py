@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("canopy", "geo", "decoders", "cli")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+BESIDE = sorted(
+    path for folder in ("tests", "bench", "scripts") for path in ROOT.glob(f"{folder}/**/*.py")
+)
 
 LINES = 450
 """A longer file holds more than one thing."""
@@ -147,7 +150,7 @@ def test_the_library_is_quiet(path: Path) -> None:
         assert prints(ast.parse(path.read_text())) == []
 
 
-@each_source
+@pytest.mark.parametrize("path", [*SOURCES, *BESIDE], ids=relative)
 def test_a_file_holds_one_thing(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LINES
 

@@ -68,11 +68,9 @@ def test_tiles_left_out_leave_holes_only_where_no_other_tile_writes(case):
 def test_a_mosaic_goes_on_from_its_carry_as_if_never_stopped(plan, data):
     stop = data.draw(st.integers(0, len(plan.rows)))
     # Tiles that disagree, so that the seams count.
-    tiles = {
-        (row, column): cut(surface(plan, seed=31 * row + column), plan, row, column)
-        for row in range(len(plan.rows))
-        for column in range(len(plan.columns))
-    }
+    side = plan.rows[0].stop - plan.rows[0].start, plan.columns[0].stop - plan.columns[0].start
+    values = np.random.default_rng(0).uniform(0, 60, (len(plan.rows), len(plan.columns), *side))
+    tiles = values.astype(np.float32)
     whole = sew(plan, lambda *at: tiles[at])
     first = Mosaic(plan)
     parts = [np.empty((0, plan.width), np.float32)]
