@@ -53,8 +53,9 @@ contracts: $(INSTALLED) ## import-linter: who may import whom
 
 check: lint types contracts ## lint, types and contracts
 
-bench: $(INSTALLED) ## measure speed and memory; the numbers in the docs come from here
-	@for script in bench/*.py; do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
+bench: $(INSTALLED) $(SCENES) ## measure speed, memory and seams; about half an hour on two idle cores
+	$(BIN)/python bench/throughput.py
+	$(BIN)/python bench/seams.py $$(find $(SCENES) -name 2019_YELL_2_528000_4978000_image_crop2.png) --pixel-size 0.1
 
 train: $(INSTALLED) ## train canopy-tiny again, into runs/canopy-tiny; needs CANOPY_FIELD_DATA
 	$(BIN)/python -m canopy.supervision.fit_decoder canopy/supervision/configs/canopy-tiny.yaml --output runs/canopy-tiny

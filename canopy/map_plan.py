@@ -10,7 +10,7 @@ from canopy.errors import SettingsError
 from canopy.radiometry import Stretch, choose_stretch
 from geo.encoding import Encoding, find_encoding
 from geo.errors import SceneError
-from geo.ground import ground_pixel_m, model_grid, resized
+from geo.ground import SAME_GSD, ground_pixel_m, model_grid, resized
 from geo.scene import Scene, is_remote
 from geo.scene_reader import read_sample
 from geo.tiles import TilePlan, plan_tiles
@@ -99,7 +99,7 @@ def refuse_coarse(scene: Scene, model: HeightModel) -> None:
     """
     gsd = scene.gsd_m
     limit = COARSEST * model.card.gsd_m
-    if gsd > limit:
+    if gsd > limit * (1 + SAME_GSD):  # UTM's own metres differ from true ones by up to 0.1 %
         msg = (
             f"{scene.source} has pixels of {gsd:.2f} m: {model.card.name} sees trees at "
             f"{model.card.gsd_m:g} m and takes up to {limit:g} m, give finer imagery"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from canopy.prefetch import prefetched
+from geo.axis_weights import HALF, LEAST_WEIGHT
 from geo.scene_reader import read_on
 from geo.tiles import Mosaic
 
@@ -107,7 +108,9 @@ def read_strips(plan: MapPlan, first: int, fill: Pixels) -> Generator[Strip]:
     """
     spans = plan.tiles.rows
     strip: Strip | None = None
-    with read_on(plan.scene, plan.grid) as reader:
+    # On the way back to the scene's own pixels, each of them that is valid needs a height.
+    least = LEAST_WEIGHT if plan.settings.grid == "scene" else HALF
+    with read_on(plan.scene, plan.grid, least=least) as reader:
         for index in range(first, len(spans)):
             span = spans[index]
             shared = spans[index - 1].stop - span.start if strip else 0

@@ -8,7 +8,7 @@ import re
 from dataclasses import asdict, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
 from safetensors import SafetensorError
@@ -164,19 +164,34 @@ def build(kind: type[Settings], values: object, path: Path) -> Settings:
     converted: dict[str, Any] = {}
     for name, value in values.items():
         hint = hints[name]
-        nested = isinstance(hint, type) and is_dataclass(hint)
-        converted[name] = (
-            build(hint, value, path)
-            if nested
-            else tuple(value)
-            if isinstance(value, list)
-            else value
-        )
+        if isinstance(hint, type) and is_dataclass(hint):
+            converted[name] = build(hint, value, path)
+            continue
+        converted[name] = tuple(value) if isinstance(value, list) else value
+        if not fits(converted[name], hint):
+            wanted = getattr(hint, "__name__", None) if isinstance(hint, type) else None
+            msg = f"{path}: {name} is {value!r}, expected {wanted or hint}"
+            raise ModelError(msg)
     try:
         return kind(**converted)
     except (TypeError, ValueError) as error:
         msg = f"{path}: {kind.__name__} cannot be made ({error})"
         raise ModelError(msg) from error
+
+
+def fits(value: object, hint: Any) -> bool:  # noqa: ANN401 - a type, as annotations have it
+    """Whether a value read from JSON is of a type: a class, a literal, or a tuple of such."""
+    kind, inside = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return value in inside
+    if kind is tuple:
+        if not isinstance(value, tuple):
+            return False
+        hints = inside[:1] * len(value) if inside[-1] is Ellipsis else inside
+        return len(value) == len(hints) and all(map(fits, value, hints))
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, int | float) if hint is float else isinstance(value, hint)
 
 
 def load_strictly(network: torch.nn.Module, path: Path) -> None:

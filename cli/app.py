@@ -10,9 +10,12 @@ import typer
 from canopy.errors import CanopyError, RunError
 from cli.console import say
 from cli.map import map_scene
-from geo.errors import GeoError, MapFileError
+from geo.errors import ConnectionLostError, GeoError, MapFileError
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+
+FAILURES = (ConnectionLostError, MapFileError, RunError)
+"""Errors of a run that was asked for rightly."""
 
 app = typer.Typer(
     name="canopy",
@@ -49,12 +52,13 @@ def main() -> NoReturn:
     try:
         code = int(app(standalone_mode=False) or DONE)
     except (KeyboardInterrupt, typer.Abort):
-        say("interrupted: what is finished is kept, run again with --resume to go on")
         code = INTERRUPTED
     except Exception as error:
         if "--debug" in sys.argv:
             raise
         code = explain(error)
+    if code == INTERRUPTED:  # raised, or made an exit code by Typer
+        say("interrupted: what is finished is kept, run again with --resume to go on")
     sys.stdout.flush()
     sys.exit(code)
 
@@ -64,7 +68,7 @@ def explain(error: Exception) -> int:
     if hasattr(error, "format_message"):  # a usage error; Typer may bring its own click
         text, code = error.format_message(), WRONG
     elif isinstance(error, GeoError | CanopyError):
-        text, code = str(error), FAILED if isinstance(error, MapFileError | RunError) else WRONG
+        text, code = str(error), FAILED if isinstance(error, FAILURES) else WRONG
     elif isinstance(error, OSError):
         place = f" ({error.filename})" if error.filename else ""
         text, code = f"{error.strerror or error}{place}: the run cannot go on", FAILED

@@ -43,7 +43,9 @@ def axis_weights(count: int, scale: float, length: int) -> sparse.csr_array:
         centre = np.clip((pixels + 0.5) * scale - 0.5, 0, length - 1)
         taps = np.floor(centre).astype(int) + np.arange(2)
         weights = 1 - np.abs(centre - taps)
-    weights = np.where((taps < length) & (weights > LEAST_WEIGHT * weights.max(1)[:, None]), weights, 0)
+    weights = np.where(
+        (taps < length) & (weights > LEAST_WEIGHT * weights.max(1)[:, None]), weights, 0
+    )
     weights = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
     rows, columns = np.nonzero(weights)
     entries = weights[rows, columns], (rows, taps[rows, columns])
@@ -51,7 +53,12 @@ def axis_weights(count: int, scale: float, length: int) -> sparse.csr_array:
 
 
 def resample(
-    pixels: Pixels, valid: Mask, down: sparse.csr_array, across: sparse.csr_array
+    pixels: Pixels,
+    valid: Mask,
+    down: sparse.csr_array,
+    across: sparse.csr_array,
+    *,
+    least: float = HALF,
 ) -> tuple[Pixels, Mask]:
     """Resample pixels; what is not valid has no part in it.
 
@@ -60,10 +67,11 @@ def resample(
         valid: (rows, columns), True where the pixels mean something.
         down: weights (new rows, rows).
         across: weights (new columns, columns).
+        least: share of its weight from which on a new pixel is valid.
 
     Returns:
-        Pixels (bands, new rows, new columns) of the same type, and where at least half of their
-        weight is valid (new rows, new columns).
+        Pixels (bands, new rows, new columns) of the same type, and where they are valid (new rows,
+        new columns).
     """
     exact = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64  # noqa: PLR2004 - bytes
     if valid.all():
@@ -72,7 +80,7 @@ def resample(
     means = weighted(np.where(valid, pixels, 0).astype(exact), down, across)
     share = weighted(valid[None].astype(np.float32), down, across)
     means /= np.maximum(share, LEAST_WEIGHT)
-    return stored_as(means, pixels.dtype), share[0] >= HALF
+    return stored_as(means, pixels.dtype), share[0] >= least
 
 
 def weighted(values: Pixels, down: sparse.csr_array, across: sparse.csr_array) -> Pixels:

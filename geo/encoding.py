@@ -35,15 +35,19 @@ class Encoding:
     def highest(self) -> float:
         """Largest stored value that is a height."""
         if np.issubdtype(np.dtype(self.dtype), np.floating):
-            return float(np.finfo(self.dtype).max)
+            return float("inf")
         limit = int(np.iinfo(self.dtype).max)
         return limit - 1 if limit == self.nodata else limit
 
     def encode(self, heights: Pixels) -> Pixels:
         """Return stored values of heights [m]; NaN becomes nodata, heights below 0 become 0."""
-        units = np.round(heights / (self.scale * self.step)) * self.step
-        stored = np.clip(units, 0, self.highest)
-        return np.where(np.isnan(heights), self.nodata, stored).astype(self.dtype)
+        units = heights * np.float32(1 / (self.scale * self.step))
+        np.rint(units, out=units)
+        np.clip(units, 0, self.highest / self.step, out=units)
+        units *= np.float32(self.step)
+        if not np.isnan(self.nodata):
+            units[np.isnan(units)] = self.nodata
+        return units.astype(self.dtype, copy=False)
 
     def decode(self, stored: Pixels) -> Pixels:
         """Return heights [m], float32, NaN where there is none."""

@@ -11,6 +11,10 @@ class SceneError(GeoError):
     """Imagery cannot be opened, read or understood."""
 
 
+class ConnectionLostError(SceneError):
+    """Imagery on a server cannot be read just now; what was done is worth keeping."""
+
+
 class GridError(GeoError):
     """A place on Earth cannot be put on a grid."""
 

@@ -78,6 +78,13 @@ class Grid:
         scale = self.transform.scale(self.width / width, self.height / height)
         return replace(self, transform=self.transform * scale, height=height, width=width)
 
+    def shares_axes_with(self, other: Grid) -> bool:
+        """Whether another grid has the same CRS and upper left corner, both north-up."""
+        here, there = self.transform, other.transform
+        offset = float(np.hypot(here.c - there.c, here.f - there.f))
+        near = offset < SAME_PLACE_PX * min(*self.pixel_size, *other.pixel_size)
+        return self.crs == other.crs and self.is_north_up and other.is_north_up and near
+
     def matches(self, other: Grid) -> bool:
         """Whether another grid has the same pixels in the same places."""
         if self.shape != other.shape or self.crs != other.crs:

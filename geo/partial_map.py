@@ -8,11 +8,12 @@ import os
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 from filelock import FileLock, Timeout
 
-from geo.errors import MapFileError, ResumeError
+from geo.errors import ConnectionLostError, GeoError, MapFileError, ResumeError
 from geo.raw_raster import RawRaster
 
 if TYPE_CHECKING:
@@ -105,9 +106,9 @@ def read_state(path: Path) -> tuple[dict[str, Any], Pixels]:
         ResumeError: it is broken.
     """
     try:
-        with np.load(path, allow_pickle=False) as state:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as state:
             facts, carry = json.loads(str(state["facts"])), state["carry"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, BadZipFile, ValueError, KeyError, TypeError) as error:
         msg = f"{path} is no state that this version can resume: run again without --resume"
         raise ResumeError(msg) from error
     if facts.get("version") != VERSION:
@@ -138,7 +139,8 @@ def open_partial_map(
 ) -> Iterator[PartialMap]:
     """Begin or resume a map.
 
-    The folder is removed when the block ends, or fails; it stays when the block is interrupted.
+    The folder is removed when the block ends, or fails in a way that would come again. It stays
+    when another try may go on from it: after an interruption, a lost connection, too little memory.
 
     Args:
         output: where the finished map will be.
@@ -157,12 +159,10 @@ def open_partial_map(
         begin(partial, resume=resume)
         try:
             yield partial
-        except (KeyboardInterrupt, GeneratorExit):
-            if not partial.done:
+        except BaseException as error:
+            final = isinstance(error, GeoError) and not isinstance(error, ConnectionLostError)
+            if final or not partial.done:
                 shutil.rmtree(folder, ignore_errors=True)
-            raise
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -9,6 +9,8 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
+from geo.errors import MapFileError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -50,13 +52,21 @@ class RawRaster:
         self.grid, self.dtype = grid, np.dtype(dtype).newbyteorder("<")
 
     def write(self, row: int, values: Pixels) -> None:
-        """Write rows (rows, width) from a row on."""
+        """Write rows (rows, width) from a row on.
+
+        Raises:
+            MapFileError: the disk does not take them.
+        """
         mode = "r+b" if self.data.exists() else "w+b"
-        with self.data.open(mode) as file:
-            file.seek(row * self.grid.width * self.dtype.itemsize)
-            file.write(np.ascontiguousarray(values, self.dtype).data)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self.data.open(mode) as file:
+                file.seek(row * self.grid.width * self.dtype.itemsize)
+                file.write(np.ascontiguousarray(values, self.dtype).data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            msg = f"rows cannot be written to {self.data} ({error.strerror}): make room there"
+            raise MapFileError(msg) from error
 
     def read(self, row: int, height: int) -> Pixels:
         """Return rows (height, width)."""

@@ -1,7 +1,8 @@
-"""A height map on another grid: resampled by GDAL, stored strip by strip."""
+"""A height map on another grid, stored strip by strip."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,14 +11,19 @@ from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
+from geo.axis_weights import HALF, LEAST_WEIGHT, axis_weights, resample
+from geo.grid import Grid
 from geo.scene import PLANE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from rasterio.io import DatasetReader
+    from scipy import sparse
+
     from geo.encoding import Encoding
-    from geo.raster import Mask
+    from geo.raster import Mask, Pixels
     from geo.raw_raster import RawRaster
 
 STRIP_PX = 256
@@ -43,27 +49,69 @@ def regrid(
         valid: gives (first row, number of rows) of the target the mask of pixels that may have a
             height, where the source's own NaN do not say.
     """
-    grid = target.grid
-    resampling = Resampling.average if pixels_shrink else Resampling.bilinear
     with (
         rasterio.open(source) as heights,
-        WarpedVRT(
-            heights,
-            src_crs=heights.crs or PLANE,
-            src_transform=heights.transform,
-            crs=grid.crs or PLANE,
-            transform=grid.transform,
-            width=grid.width,
-            height=grid.height,
-            resampling=resampling,
-            src_nodata=np.nan,
-            nodata=np.nan,
-            num_threads=2,
-        ) as virtual,
+        reader_of(
+            heights, target.grid, pixels_shrink=pixels_shrink, fill=valid is not None
+        ) as read,
     ):
-        for row in range(0, grid.height, STRIP_PX):
-            count = min(STRIP_PX, grid.height - row)
-            strip = virtual.read(1, window=Window(0, row, grid.width, count))
+        for row in range(0, target.grid.height, STRIP_PX):
+            count = min(STRIP_PX, target.grid.height - row)
+            strip = read(row, count)
             if valid is not None:
                 strip = np.where(valid(row, count), strip, np.float32(np.nan))
             target.write(row, encoding.encode(strip))
+
+
+@contextmanager
+def reader_of(
+    heights: DatasetReader, grid: Grid, *, pixels_shrink: bool, fill: bool
+) -> Iterator[Callable[[int, int], Pixels]]:
+    """Lend what gives rows (first, number) of heights on a grid.
+
+    Args:
+        heights: the dataset to resample.
+        grid: where its heights are wanted.
+        pixels_shrink: whether the grid's pixels are larger.
+        fill: whether a pixel has a height as soon as any of its source has, not half of it.
+    """
+    here = Grid(
+        crs=heights.crs, transform=heights.transform, height=heights.height, width=heights.width
+    )
+    if here.shares_axes_with(grid):
+        sides = zip(reversed(grid.pixel_size), reversed(here.pixel_size), strict=True)
+        scales = (there / side for there, side in sides)
+        down, across = map(axis_weights, grid.shape, scales, here.shape)
+        least = LEAST_WEIGHT if fill else HALF
+        yield lambda row, count: along_axes(heights, down[row : row + count], across, least)
+        return
+    options = {"transform": grid.transform, "width": grid.width, "height": grid.height}
+    with WarpedVRT(
+        heights,
+        src_crs=here.crs or PLANE,
+        src_transform=here.transform,
+        crs=grid.crs or PLANE,
+        resampling=Resampling.average if pixels_shrink else Resampling.bilinear,
+        src_nodata=np.nan,
+        nodata=np.nan,
+        num_threads=2,
+        **options,
+    ) as virtual:
+        yield lambda row, count: virtual.read(1, window=Window(0, row, grid.width, count))
+
+
+def along_axes(
+    heights: DatasetReader, down: sparse.csr_array, across: sparse.csr_array, least: float
+) -> Pixels:
+    """Return rows of heights, NaN where less than a share of their weight has one.
+
+    Args:
+        heights: the dataset to resample.
+        down: weights (rows wanted, rows).
+        across: weights (columns wanted, columns).
+        least: the share.
+    """
+    first, last = int(down.indices.min()), int(down.indices.max()) + 1
+    found = heights.read(1, window=Window(0, first, heights.width, last - first))
+    means, valid = resample(found[None], ~np.isnan(found), down[:, first:last], across, least=least)
+    return np.where(valid, means[0], np.float32(np.nan))

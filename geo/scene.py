@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 REMOTE = ("http://", "https://", "s3://", "gs://")
 
+GDAL_PREFIXES = {"http": "/vsicurl/http", "s3://": "/vsis3/", "gs://": "/vsigs/"}
+"""How GDAL itself names what lies on a server."""
+
 REMOTE_DRIVERS = ["GTiff", "COG", "JPEG", "PNG", "JP2OpenJPEG", "WEBP", "HFA", "NITF", "GPKG"]
 """Formats read from elsewhere: none of them can point at a file of this machine, as a VRT can."""
 
@@ -195,6 +198,14 @@ def is_remote(source: str) -> bool:
     return source.startswith(REMOTE)
 
 
+def gdal_name(source: str) -> str:
+    """Return the name by which GDAL itself finds a source."""
+    for start, prefix in GDAL_PREFIXES.items():
+        if is_remote(source) and source.startswith(start):
+            return prefix + source.removeprefix(start)
+    return source
+
+
 def refuse_what_is_no_raster(source: str) -> None:
     """Refuse a folder, a missing file, an empty file and an HTML page.
 
@@ -253,8 +264,8 @@ def server_answer(url: str) -> str | None:
 
 def only_gcps(dataset: DatasetReader) -> tuple[GroundControlPoint, ...]:
     """Return ground control points if they are all the georeference there is."""
-    points, _ = dataset.gcps
-    return tuple(points) if points and dataset.transform.is_identity else ()
+    points, crs = dataset.gcps
+    return tuple(points) if points and crs and dataset.transform.is_identity else ()
 
 
 def scene_grid(dataset: DatasetReader, source: str, pixel_size_m: float | None) -> Grid:
@@ -267,7 +278,7 @@ def scene_grid(dataset: DatasetReader, source: str, pixel_size_m: float | None) 
     points, points_crs = dataset.gcps
     placed = not dataset.transform.is_identity
     if points and points_crs and not placed:
-        grid = Grid(crs=points_crs, transform=from_gcps(points), **shape)
+        grid = Grid(crs=points_crs, transform=fitted(points, source), **shape)
     elif dataset.crs and placed:
         grid = Grid(crs=dataset.crs, transform=dataset.transform, **shape)
     elif pixel_size_m is not None:
@@ -286,6 +297,23 @@ def scene_grid(dataset: DatasetReader, source: str, pixel_size_m: float | None) 
     return grid
 
 
+def fitted(points: Sequence[GroundControlPoint], source: str) -> Affine:
+    """Return the transform that fits ground control points best.
+
+    Raises:
+        SceneError: they are fewer than three, or lie on a line.
+    """
+    spread = np.array([(point.col, point.row, 1) for point in points])
+    if np.linalg.matrix_rank(spread) < spread.shape[1]:
+        msg = (
+            f"{source} has {len(points)} ground control points that do not span a plane: "
+            "three or more off a line are needed, georeference it"
+        )
+        raise SceneError(msg)
+    best: Affine = from_gcps(points)
+    return best
+
+
 def expanded_palette(dataset: DatasetReader, source: str) -> str:
     """Return a virtual raster that shows a palette as red, green, blue and alpha.
 
@@ -296,7 +324,7 @@ def expanded_palette(dataset: DatasetReader, source: str) -> str:
         colours[index] = (*colour[:3], 255 if colour[3] else 0)
     if dataset.nodata is not None:
         colours[int(dataset.nodata), 3] = 0
-    name = escape(rasterio.path._parse_path(source).as_vsi() if is_remote(source) else source)  # noqa: SLF001
+    name = escape(gdal_name(source))
     bands = "".join(
         f'<VRTRasterBand dataType="Byte" band="{band}"><ColorInterp>{role}</ColorInterp>'
         f'<ComplexSource><SourceFilename relativeToVRT="0">{name}</SourceFilename>'

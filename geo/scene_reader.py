@@ -16,10 +16,10 @@ from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
-from geo.axis_weights import axis_weights, resample
-from geo.errors import SceneError
+from geo.axis_weights import HALF, axis_weights, resample
+from geo.errors import ConnectionLostError, SceneError
 from geo.raster import Raster
-from geo.scene import PLANE, Scene, reason_unreadable
+from geo.scene import PLANE, Scene, is_remote, reason_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
     from geo.grid import Grid
     from geo.raster import Mask, Pixels
-
-WHOLE_PX = 1e-4
-"""A share of a pixel too small to be one."""
 
 SCENE_ROWS = 256
 """About as many rows of a scene are resampled at once."""
@@ -47,7 +44,7 @@ class StripReader(Protocol):
 
 @contextmanager
 def read_on(
-    scene: Scene, grid: Grid, resampling: Resampling | None = None
+    scene: Scene, grid: Grid, resampling: Resampling | None = None, *, least: float = HALF
 ) -> Iterator[StripReader]:
     """Open a scene for reading on a grid.
 
@@ -59,6 +56,7 @@ def read_on(
         scene: the scene.
         grid: where its pixels are wanted: the scene's own grid, or any other.
         resampling: how; None for means where pixels shrink in number, else bilinear.
+        least: share of a resampled pixel that must be valid for it to be; a warp takes any.
 
     Raises:
         SceneError: the scene cannot be read.
@@ -66,7 +64,7 @@ def read_on(
     resampling = resampling or resampling_for(scene, grid)
     with scene.open() as dataset:
         if is_aligned(scene, grid):
-            yield AlignedReader(dataset, scene, grid, resampling)
+            yield AlignedReader(dataset, scene, grid, resampling, least=least)
         else:
             with warped(dataset, scene, grid, resampling) as virtual:
                 yield WarpedReader(virtual, scene, grid)
@@ -93,25 +91,25 @@ def read_sample(scene: Scene, side: int = 1024) -> Raster:
 
 def is_aligned(scene: Scene, grid: Grid) -> bool:
     """Whether a grid has the scene's CRS, axes and upper left corner, so that no warp is needed."""
-    if scene.gcps or scene.grid.crs != grid.crs:
+    if scene.gcps:
         return False
-    if scene.grid.matches(grid):
-        return True
-    here, there = scene.grid.transform, grid.transform
-    offset = np.hypot(here.c - there.c, here.f - there.f)
-    return bool(
-        scene.grid.is_north_up and grid.is_north_up and offset < WHOLE_PX * min(grid.pixel_size)
-    )
+    return scene.grid.matches(grid) or scene.grid.shares_axes_with(grid)
 
 
 class AlignedReader:
     """Strips of a grid that shares the scene's axes and origin."""
 
     def __init__(
-        self, dataset: DatasetReader, scene: Scene, grid: Grid, resampling: Resampling
+        self,
+        dataset: DatasetReader,
+        scene: Scene,
+        grid: Grid,
+        resampling: Resampling,
+        *,
+        least: float = HALF,
     ) -> None:
         """Read an open dataset of a scene on a grid."""
-        self.dataset, self.scene, self.grid = dataset, scene, grid
+        self.dataset, self.scene, self.grid, self.least = dataset, scene, grid, least
         self.as_it_is = scene.grid.matches(grid) or resampling is Resampling.nearest
         sides = zip(reversed(grid.pixel_size), reversed(scene.grid.pixel_size), strict=True)
         self.scales = [there / here for there, here in sides]
@@ -146,7 +144,8 @@ class AlignedReader:
         down, across = self.weights[0][start:stop], self.weights[1]
         first, last = int(down.indices.min()), int(down.indices.max()) + 1
         shape = (last - first, self.scene.grid.width)
-        return resample(*self._read(first, last, shape), down[:, first:last], across)
+        part = down[:, first:last]
+        return resample(*self._read(first, last, shape), part, across, least=self.least)
 
     def _read(self, first: float, last: float, shape: tuple[int, int]) -> tuple[Pixels, Mask]:
         """Rows of the scene; of those between, the nearest where the shape is a smaller one."""
@@ -159,9 +158,15 @@ class AlignedReader:
             masks = self.dataset.read_masks(bands.colours, out_shape=(3, *shape), **options)
             alpha = bands.alpha and self.dataset.read(bands.alpha, out_shape=shape, **options)
         except RasterioError as error:
-            raise SceneError(reason_unreadable(self.scene.source, error)) from error
+            raise broken_off(self.scene.source, error) from error
         valid = masks.any(axis=0) & finite(pixels)
         return pixels, valid if alpha is None else valid & (alpha > 0)
+
+
+def broken_off(source: str, error: Exception) -> SceneError:
+    """Return the error of a scene that could be opened and cannot be read on."""
+    kind = ConnectionLostError if is_remote(source) else SceneError
+    return kind(reason_unreadable(source, error))
 
 
 def resampling_for(scene: Scene, grid: Grid) -> Resampling:
@@ -189,7 +194,7 @@ class WarpedReader:
         try:
             pixels = self.virtual.read((*bands.colours, alpha), window=window)
         except RasterioError as error:
-            raise SceneError(reason_unreadable(self.scene.source, error)) from error
+            raise broken_off(self.scene.source, error) from error
         valid = (pixels[3] > 0) & finite(pixels[:3])
         part = self.grid.part(row, 0, height, self.grid.width)
         return Raster(pixels=pixels[:3], valid=valid, grid=part)
@@ -228,13 +233,16 @@ def moved_warp(virtual: WarpedVRT, grid: Grid) -> str:
     """
     with MemoryFile(ext=".vrt") as memory:
         rasterio.shutil.copy(virtual, memory.name, driver="VRT")
-        text = memory.read().decode()
+        text: str = memory.read().decode()
     to_map, to_pixels = (
         ", ".join(repr(value) for value in transform.to_gdal())
         for transform in (grid.transform, ~grid.transform)
     )
     for pattern, replacement in (
-        (r'rasterXSize="\d+" rasterYSize="\d+"', f'rasterXSize="{grid.width}" rasterYSize="{grid.height}"'),
+        (
+            r'rasterXSize="\d+" rasterYSize="\d+"',
+            f'rasterXSize="{grid.width}" rasterYSize="{grid.height}"',
+        ),
         (r"(?<=<GeoTransform>)[^<]*", to_map),
         (r"(?<=<DstGeoTransform>)[^<]*", to_map),
         (r"(?<=<DstInvGeoTransform>)[^<]*", to_pixels),

@@ -23,10 +23,11 @@ settings.load_profile("canopy")
 DATA = Path(__file__).parent / "data"
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def one_thread():
-    """Let torch use one thread, so that tests run side by side and the same everywhere."""
-    torch.set_num_threads(1)
+    """Let torch use one thread, whatever a training run has set: tests run side by side."""
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
@@ -98,3 +99,12 @@ def model_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "tiny"
     save_height_model(tiny_model(notice="For trying the tool."), folder)
     return folder
+
+
+@pytest.fixture
+def served(tmp_path):
+    """The address of a server of the test's folder."""
+    from small_server import serving  # noqa: PLC0415 - few tests need it
+
+    with serving(tmp_path) as address:
+        yield address

@@ -28,9 +28,7 @@ def plans(draw):
 def plans_with_holes(draw):
     """A plan of tiles, and the set of (row, column) of tiles that are left out."""
     plan = draw(plans())
-    tiles = st.tuples(
-        st.integers(0, len(plan.rows) - 1), st.integers(0, len(plan.columns) - 1)
-    )
+    tiles = st.tuples(st.integers(0, len(plan.rows) - 1), st.integers(0, len(plan.columns) - 1))
     return plan, draw(st.sets(tiles, max_size=plan.count))
 
 

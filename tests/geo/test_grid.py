@@ -17,7 +17,9 @@ from strategies import grids
 
 from geo.grid import Grid
 
-UPRIGHT = Grid(crs=CRS.from_epsg(32633), transform=Affine(0.6, 0, 5e5, 0, -0.6, 4e6), height=7, width=9)
+UPRIGHT = Grid(
+    crs=CRS.from_epsg(32633), transform=Affine(0.6, 0, 5e5, 0, -0.6, 4e6), height=7, width=9
+)
 
 
 @given(grids())
@@ -85,3 +87,13 @@ def test_a_grid_matches_itself_but_not_one_that_is_moved_resized_or_elsewhere(gr
 def test_a_difference_far_below_a_pixel_is_none():
     tiny = Affine.translation(1e-7, -1e-7)
     assert UPRIGHT.matches(replace(UPRIGHT, transform=tiny * UPRIGHT.transform))
+
+
+def test_axes_are_shared_by_upright_grids_with_one_corner():
+    finer = replace(UPRIGHT, transform=UPRIGHT.transform * Affine.scale(0.3), height=23)
+    assert UPRIGHT.shares_axes_with(finer)
+    assert not UPRIGHT.shares_axes_with(finer.part(1, 0, 5, 5))
+    assert not UPRIGHT.shares_axes_with(replace(finer, crs=None))
+    assert not UPRIGHT.shares_axes_with(
+        replace(finer, transform=finer.transform * Affine.rotation(1))
+    )

@@ -161,7 +161,9 @@ def test_a_scene_outside_its_crs_is_refused(crs):
 
 
 def test_a_crs_that_lies_nowhere_on_earth_is_refused():
-    local = CRS.from_wkt('LOCAL_CS["Local Coordinates (m)",UNIT["metre",1],AXIS["X",EAST],AXIS["Y",NORTH]]')
+    local = CRS.from_wkt(
+        'LOCAL_CS["Local Coordinates (m)",UNIT["metre",1],AXIS["X",EAST],AXIS["Y",NORTH]]'
+    )
     grid = Grid(crs=local, transform=Affine(0.6, 0, 0, 0, -0.6, 9), height=9, width=9)
     with pytest.raises(GridError, match="Local Coordinates"):
         model_grid(grid, 0.6)

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
-import threading
-from pathlib import Path
-
 import numpy as np
 import pytest
 import rasterio
@@ -86,22 +81,40 @@ def test_a_scale_for_a_georeferenced_scene_is_refused(tmp_path):
     refused(path, r"is georeferenced: leave --pixel-size out", pixel_size_m=0.6)
 
 
-def test_ground_control_points_alone_are_a_georeference(tmp_path):
+def scene_with_points(path, places, crs=UTM):
+    """A scene that has nothing but ground control points at some (row, column)."""
     points = [
         GroundControlPoint(row=row, col=column, x=5e5 + 0.6 * column, y=5.4e6 - 0.6 * row)
-        for row in (0, 20)
-        for column in (0, 30)
+        for row, column in places
     ]
-    path = write_scene(
-        tmp_path / "scene.tif", noise(20, 30), crs=None, transform=Affine.identity(),
-        gcps=(points, CRS.from_string(UTM)),
-    )  # fmt: skip
-    scene = open_scene(path)
+    crs = CRS.from_string(crs) if crs else CRS()
+    return write_scene(
+        path, noise(20, 30), crs=None, transform=Affine.identity(), gcps=(points, crs)
+    )
+
+
+def test_ground_control_points_alone_are_a_georeference(tmp_path):
+    corners = [(0, 0), (0, 30), (20, 0), (20, 30)]
+    scene = open_scene(scene_with_points(tmp_path / "scene.tif", corners))
     assert len(scene.gcps) == 4
     assert scene.grid.crs == CRS.from_string(UTM)
     assert scene.grid.transform.almost_equals(Affine(0.6, 0, 5e5, 0, -0.6, 5.4e6), 1e-6)
     x, y = scene.locate(np.array([10.0]), np.array([15.0]))
     assert (x[0], y[0]) == pytest.approx((5e5 + 9, 5.4e6 - 6), abs=1e-3)
+
+
+@pytest.mark.parametrize("places", [[(0, 0)], [(0, 0), (20, 30)], [(0, 0), (0, 9), (0, 30)]])
+def test_ground_control_points_on_a_line_are_refused(tmp_path, places):
+    path = scene_with_points(tmp_path / "scene.tif", places)
+    refused(path, r"ground control points that do not span a plane")
+
+
+def test_ground_control_points_of_no_crs_say_nothing(tmp_path):
+    path = scene_with_points(tmp_path / "scene.tif", [(0, 0), (0, 30), (20, 0)], crs=None)
+    refused(path, "has no CRS and no geotransform")
+    scene = open_scene(path, pixel_size_m=0.3)
+    assert scene.gcps == ()
+    assert scene.grid.pixel_size == (0.3, 0.3)
 
 
 # --- palettes -----------------------------------------------------------------
@@ -202,54 +215,6 @@ def test_a_local_crs_is_refused_with_what_to_do(tmp_path):
 
 
 # --- from a server ------------------------------------------------------------
-
-
-class Server(http.server.SimpleHTTPRequestHandler):
-    """Sends files, whole or in parts, and one page for everything that is not there."""
-
-    def log_message(self, *_):
-        """Say nothing."""
-
-    def do_HEAD(self):  # noqa: N802 - the name that the library calls
-        self.answer(body=False)
-
-    def do_GET(self):  # noqa: N802
-        self.answer(body=True)
-
-    def answer(self, *, body):
-        path = Path(self.directory) / self.path.lstrip("/")
-        if not path.is_file():
-            self.send_error(404)
-            return
-        data = path.read_bytes()
-        asked = self.headers.get("Range")
-        part = data
-        if asked:
-            first, last = asked.removeprefix("bytes=").split("-")
-            part = data[int(first) : int(last or len(data)) + 1]
-            self.send_response(206)
-            self.send_header(
-                "Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}"
-            )
-        else:
-            self.send_response(200)
-        self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(len(part)))
-        self.end_headers()
-        if body:
-            self.wfile.write(part)
-
-
-@pytest.fixture
-def served(tmp_path):
-    """The address of a server of the test's folder."""
-    handler = functools.partial(Server, directory=str(tmp_path))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 def test_a_scene_on_a_server_is_read_like_a_file(tmp_path, served):

@@ -25,7 +25,8 @@ def read(scene, grid, height=None):
     height = height or grid.height
     with read_on(scene, grid) as reader:
         strips = [
-            reader.read(row, min(height, grid.height - row)) for row in range(0, grid.height, height)
+            reader.read(row, min(height, grid.height - row))
+            for row in range(0, grid.height, height)
         ]
     assert strips[0].grid.transform == grid.transform
     return (
@@ -231,7 +232,7 @@ def test_pixels_that_shrink_are_interpolated_between_centres(tmp_path, pixel):
     "place", [place for place in PLACES if place.width < 300], ids=lambda place: place.name
 )
 def test_strips_of_any_height_give_the_same_pixels(tmp_path, place, height):
-    if height == 1 and not (place.crs is None or place.transform.e < 0 == place.transform.b):
+    if height == 1 and place.map_crs != place.crs:
         height = 19  # single rows of a warp are slow
     values = noise(place.height, place.width)
     path = place.write(tmp_path / "scene.tif", values, nodata=7)
@@ -277,9 +278,7 @@ def test_every_pixel_comes_from_its_own_place_on_earth(tmp_path, place):
     # Near the edge an area is cut and its mean is elsewhere.
     inner = valid.copy()
     for _ in range(4):
-        inner[1:-1, 1:-1] &= (
-            inner[:-2, 1:-1] & inner[2:, 1:-1] & inner[1:-1, :-2] & inner[1:-1, 2:]
-        )
+        inner[1:-1, 1:-1] &= inner[:-2, 1:-1] & inner[2:, 1:-1] & inner[1:-1, :-2] & inner[1:-1, 2:]
     inner[[0, 1, 2, 3, -1, -2, -3, -4]] = inner[:, [0, 1, 2, 3, -1, -2, -3, -4]] = False
     assert inner.mean() > 0.3
     assert np.abs(found[0] - (x - origin[0]))[inner].max() < 0.13
@@ -326,8 +325,9 @@ def test_a_palette_may_have_ground_control_points(tmp_path):
     plain = open_scene(place.write(tmp_path / "plain.tif", np.repeat(index, 3, axis=0)))
     scene = open_scene(place.write(tmp_path / "palette.tif", index, colormap=colours))
     grid = model_grid(plain.grid, 0.6, plain.locate)
-    for found, expected in zip(read(scene, grid), read(plain, grid), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    (found, valid), (expected, expected_valid) = read(scene, grid), read(plain, grid)
+    np.testing.assert_array_equal(valid, expected_valid)
+    np.testing.assert_allclose(found.astype(int)[:, valid], expected[:, valid], atol=1)
 
 
 # --- samples ------------------------------------------------------------------

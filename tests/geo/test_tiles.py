@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -112,14 +114,14 @@ def test_a_plan_covers_every_pixel_in_order_and_seams_meet(plan):
         assert spans[0].rise == (0, 0)
         assert spans[-1].fall == (length, length)
         assert len({span.stop - span.start for span in spans}) == 1
-        for before, after in zip(spans, spans[1:], strict=False):
+        for before, after in pairwise(spans):
             assert before.start < after.start
             assert before.fall == after.rise
             assert before.stop - after.start >= 0
             assert after.start <= after.rise[0] <= after.rise[1] <= before.stop
         for span in spans:
             assert span.rise[1] <= span.fall[0]
-            assert 0 <= span.start
+            assert span.start >= 0
             assert span.used == slice(
                 span.written.start - span.start, span.written.stop - span.start
             )
@@ -143,7 +145,7 @@ def test_tiles_are_multiples_and_overlap_at_least_as_asked(length, count, multip
     overlap = data.draw(st.integers(0, tile // 2))
     spans = plan_axis(length, tile, overlap, multiple)
     assert all((span.stop - span.start) % multiple == 0 for span in spans)
-    overlaps = [before.stop - after.start for before, after in zip(spans, spans[1:], strict=False)]
+    overlaps = [before.stop - after.start for before, after in pairwise(spans)]
     assert all(found >= overlap for found in overlaps)
     # One tile fewer could not do it.
     if len(spans) > 1:
@@ -154,7 +156,7 @@ def test_tiles_are_multiples_and_overlap_at_least_as_asked(length, count, multip
 def test_the_outer_quarter_of_an_overlap_is_never_used(length, overlap):
     """Where a tile ends it sees no neighbours: a model of small radius then needs no borders."""
     spans = plan_axis(length, 64, overlap, 32)
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in pairwise(spans):
         assert after.rise[0] - after.start >= overlap // 4
         assert before.stop - before.fall[1] >= overlap // 4
 
@@ -177,7 +179,12 @@ def test_one_pixel_over_a_tile_takes_a_second_tile():
 
 @pytest.mark.parametrize(
     ("tile", "overlap", "said"),
-    [(60, 16, "multiples of 32"), (0, 0, "multiples of 32"), (64, 33, "0 to 32"), (64, -1, "0 to 32")],
+    [
+        (60, 16, "multiples of 32"),
+        (0, 0, "multiples of 32"),
+        (64, 33, "0 to 32"),
+        (64, -1, "0 to 32"),
+    ],
 )
 def test_tiles_that_cannot_be_planned_are_refused(tile, overlap, said):
     with pytest.raises(GridError, match=said):

@@ -1,0 +1,1 @@
+"""Learning canopy height from imagery with lidar: examples, losses, training, evaluation."""
