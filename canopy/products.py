@@ -20,6 +20,7 @@ from geo.ground import ground_pixel_m
 from geo.height_statistics import summarise_heights
 from geo.hrefs import source_name
 from geo.map_facts import HeightMapFacts, HeightSummary, ModelReference
+from geo.partial_map import partial_folder
 from geo.raw_raster import BandFacts, RawRaster
 from geo.regrid import regrid
 from geo.scene import is_remote
@@ -85,7 +86,9 @@ def plan_outputs(output: Path, plan: MapPlan) -> Outputs:
     if not output.parent.is_dir():
         msg = f"output folder {output.parent} does not exist: make it, or choose another"
         raise OutputError(msg)
-    for path in outputs.files:
+    # A run that was killed while its files were put in place has left some of them.
+    resumes = settings.resume and partial_folder(output).exists()
+    for path in [output] if resumes else outputs.files:
         refuse_collision(path, plan)
     return outputs
 

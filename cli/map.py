@@ -14,6 +14,7 @@ from cli.options import parse_bands, parse_stretch
 if TYPE_CHECKING:
     from canopy.map_report import MapReport
     from canopy.map_settings import MapSettings
+    from canopy.mapping import MapJob
 
 
 class GridChoice(StrEnum):
@@ -122,7 +123,7 @@ def map_scene(
         resume=resume,
     )
     if dry_run:
-        summary = plan_only(scene, output, model, device.value, settings)
+        summary = plan_only(scene, output, model, device.value, settings, quiet=quiet)
     else:
         summary = run(scene, output, model, device.value, settings, quiet=quiet)
     if as_json:
@@ -130,21 +131,27 @@ def map_scene(
 
 
 def plan_only(
-    scene: str, output: Path, model: str, device: str, settings: MapSettings
+    scene: str, output: Path, model: str, device: str, settings: MapSettings, *, quiet: bool
 ) -> dict[str, Any]:
     """Say what a run would do, and return it as JSON values."""
     from canopy.map_report import plan_as_json  # noqa: PLC0415 - help must not wait for torch
     from canopy.mapping import prepare_map  # noqa: PLC0415
 
     job = prepare_map(scene, output, model=model, settings=settings, device=device)
-    plan = job.plan
+    if not quiet:
+        announce(job)
+    return plan_as_json(job.plan, job.model.card, job.outputs.files)
+
+
+def announce(job: MapJob) -> None:
+    """Say what a run would do."""
+    plan, card = job.plan, job.model.card
     rows, columns = plan.out_grid.shape
     crs = plan.out_grid.crs.to_string() if plan.out_grid.crs else "no CRS"
-    say(f"scene    {scene}: {plan.scene.gsd_m:.3g} m pixels, {plan.scene.dtype}")
-    say(f"map      {output}: {columns} x {rows} px of {plan.pixel_m:.3g} m, {crs}")
-    say(f"model    {job.model.card.name} {job.model.card.version}, {plan.tiles.count} tiles")
+    say(f"scene    {plan.scene.source}: {plan.scene.gsd_m:.3g} m pixels, {plan.scene.dtype}")
+    say(f"map      {job.outputs.map}: {columns} x {rows} px of {plan.pixel_m:.3g} m, {crs}")
+    say(f"model    {card.name} {card.version}, {plan.tiles.count} tiles")
     say("dry run: nothing was written")
-    return plan_as_json(plan, job.model.card, job.outputs.files)
 
 
 def run(

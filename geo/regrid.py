@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import rasterio
 from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from geo.axis_weights import HALF, LEAST_WEIGHT, axis_weights, resample
+from geo.errors import MapFileError
 from geo.grid import Grid
 from geo.scene import PLANE
 
@@ -50,6 +52,7 @@ def regrid(
             height, where the source's own NaN do not say.
     """
     with (
+        rasterio_errors(target),
         rasterio.open(source) as heights,
         reader_of(
             heights, target.grid, pixels_shrink=pixels_shrink, fill=valid is not None
@@ -61,6 +64,20 @@ def regrid(
             if valid is not None:
                 strip = np.where(valid(row, count), strip, np.float32(np.nan))
             target.write(row, encoding.encode(strip))
+
+
+@contextmanager
+def rasterio_errors(target: RawRaster) -> Iterator[None]:
+    """Turn an error of GDAL into a line about the heights, not about the scene they come from.
+
+    Raises:
+        MapFileError: the heights cannot be resampled.
+    """
+    try:
+        yield
+    except RasterioError as error:
+        msg = f"heights cannot be resampled into {target.data} ({error}): run again"
+        raise MapFileError(msg) from error
 
 
 @contextmanager

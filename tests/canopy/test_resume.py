@@ -229,3 +229,25 @@ def test_a_killed_run_resumes_to_the_same_map(scene, output, map_of, model_folde
     assert resumed.report.tiles_resumed >= 4
     np.testing.assert_array_equal(resumed.heights, whole.heights)
     assert {path.name for path in output.parent.iterdir()} == {"map.tif", "map.qml"}
+
+
+def test_a_run_killed_while_its_files_are_put_in_place_can_be_resumed(
+    scene, output, map_of, monkeypatch
+):
+    whole = map_of(scene, model=tiny_model())
+    put_in_place = Path.replace
+
+    def killed_after_the_first(path, target):
+        if Path(target) == output:
+            raise KeyboardInterrupt
+        return put_in_place(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", killed_after_the_first)
+        with pytest.raises(KeyboardInterrupt):
+            map_heights(scene, output, model=tiny_model(), settings=settings())
+    assert output.with_suffix(".qml").exists()
+    assert not output.exists()
+    resumed = map_of(scene, output=output, model=tiny_model(), resume=True, overwrite=False)
+    np.testing.assert_array_equal(resumed.heights, whole.heights)
+    assert resumed.report.tiles_run == 0
