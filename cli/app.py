@@ -65,8 +65,11 @@ def main() -> NoReturn:
 
 def explain(error: Exception) -> int:
     """Say in one line what went wrong, and return the exit code."""
+    if type(error).__name__ == "NoArgsIsHelpError":  # nothing was asked: its message is the help
+        say(str(error))
+        return WRONG
     if hasattr(error, "format_message"):  # a usage error; Typer may bring its own click
-        text, code = error.format_message(), WRONG
+        text, code = f"{error.format_message()} (--help lists what there is)", WRONG
     elif isinstance(error, GeoError | CanopyError):
         text, code = str(error), FAILED if isinstance(error, FAILURES) else WRONG
     elif isinstance(error, OSError):

@@ -24,6 +24,8 @@ COG_OPTIONS = {
     "BLOCKSIZE": BLOCK_PX,
     "COMPRESS": "DEFLATE",
     "PREDICTOR": "YES",
+    # Of heights as they are rounded, level 6 makes no smaller file and takes 1.7 times as long.
+    "LEVEL": 4,
     "OVERVIEW_RESAMPLING": "AVERAGE",
     "NUM_THREADS": "ALL_CPUS",
     "BIGTIFF": "IF_SAFER",
