@@ -158,12 +158,14 @@ def predict(
 ) -> Iterator[tuple[int, Heights]]:
     """Yield the heights [m] of a strip's tiles, in order, a batch at a time.
 
-    Batches never reach into the next strip, so that a resumed run predicts the same ones.
+    Batches never reach into the next strip, so that a resumed run predicts the same ones. They are
+    as equal as can be: a lone last tile costs more than its share.
     """
     before = strip.index * len(plan.tiles.columns)
     down = plan.tiles.rows[strip.index]
-    for start in range(0, len(columns), plan.settings.batch):
-        batch = columns[start : start + plan.settings.batch]
+    count = -(-len(columns) // plan.settings.batch)
+    for index in range(count):
+        batch = columns[index * len(columns) // count : (index + 1) * len(columns) // count]
         tiles = [cut(strip.pixels, down, plan.tiles.columns[column]) for column in batch]
         yield from zip(batch, model.predict(np.stack(tiles)), strict=True)
         if progress:

@@ -10,7 +10,7 @@ import numpy as np
 from geo.errors import MapFileError
 
 if TYPE_CHECKING:
-    from geo.raster import Pixels
+    from geo.raster import Mask, Pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +52,12 @@ class Encoding:
     def decode(self, stored: Pixels) -> Pixels:
         """Return heights [m], float32, NaN where there is none."""
         heights = stored.astype(np.float32) * np.float32(self.scale)
-        missing = np.isnan(stored) if np.isnan(self.nodata) else stored == self.nodata
-        return np.where(missing, np.float32(np.nan), heights)
+        return np.where(self.has_height(stored), heights, np.float32(np.nan))
+
+    def has_height(self, stored: Pixels) -> Mask:
+        """Return where stored values are heights (True) and where they are nodata."""
+        found: Mask = ~np.isnan(stored) if np.isnan(self.nodata) else stored != self.nodata
+        return found
 
 
 ENCODINGS = {

@@ -57,9 +57,9 @@ def count_levels(strips: Iterable[Pixels], encoding: Encoding) -> tuple[Pixels, 
     pixels = 0
     for strip in strips:
         pixels += strip.size
-        heights = encoding.decode(strip)
-        valid = heights[~np.isnan(heights)]
-        levels = np.rint(valid / (encoding.scale * encoding.step)).astype(np.int64)
+        valid = strip[encoding.has_height(strip)]
+        # Stored values are whole multiples of the step, so nothing is rounded here.
+        levels = (valid * (1 / encoding.step)).astype(np.intp) if encoding.step != 1 else valid
         counts = added(counts, np.bincount(levels))
     return counts, pixels
 
