@@ -1,9 +1,8 @@
 """Tiled inference against the bare network, in one process: time, pixels forwarded, memory.
 
 The limit is an eager float32 forward of the tiles that cover the scene once, with the same network,
-batch and threads. The network is a ViT-Ti/16 with a DPT decoder of
-segmentation-models-pytorch (7.3 M parameters, 6.3 GFLOP a tile of 256 px), random weights: its speed
-does not depend on what it has learnt.
+batch and threads. The network is a ViT-Ti/16 with a DPT decoder of segmentation-models-pytorch
+(7.3 M parameters, 6.3 GFLOP a tile of 256 px), random weights: speed does not depend on learning.
 
     python bench/throughput.py [--side 4096] [--memory-side 16384] [--repeats 3] [--json FILE]
 """

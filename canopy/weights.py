@@ -73,6 +73,7 @@ def save_height_model(model: HeightModel, folder: Path) -> None:
     config = {**asdict(model.card), "architecture": asdict(model.architecture)}
     tensors = {name: tensor.contiguous() for name, tensor in model.network.state_dict().items()}
     save_file(tensors, folder / WEIGHTS_FILE)
+    (folder / WEIGHTS_FILE).chmod(0o644)  # safetensors makes it readable by its owner alone
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
 
 
