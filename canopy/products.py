@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import math
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,8 +32,9 @@ from geo.style import display_maximum, write_qml
 if TYPE_CHECKING:
     from canopy.height_model import HeightModel
     from canopy.map_plan import MapPlan
+    from geo.grid import Grid
     from geo.partial_map import PartialMap
-    from geo.raster import Mask, Pixels, Raster
+    from geo.raster import Mask, Pixels
 
 SOFTWARE = "canopy-height"
 DESCRIPTION = "Canopy height"
@@ -190,17 +192,17 @@ def band_facts(plan: MapPlan, model: HeightModel | None) -> BandFacts:
 
 
 def draw_preview(made: Outputs, plan: MapPlan, model: HeightModel, top: float) -> None:
-    """Draw the scene beside the map, both on a coarse form of the map's grid."""
+    """Draw the scene beside the map, each as fine as it is and a picture can show."""
     from canopy.preview import Picture, write_preview  # noqa: PLC0415 - a slow import, not always needed
 
-    image, heights_m = preview_rasters(made.map, plan)
-    across, down = ground_pixel_m(image.grid)
+    heights_m, grid = preview_heights(made.map, plan)
+    image, valid = preview_image(plan)
     picture = Picture(
-        image=image.pixels.transpose(1, 2, 0),
-        image_valid=image.valid,
+        image=image.transpose(1, 2, 0),
+        image_valid=valid,
         heights_m=heights_m,
-        pixel_m=(across, down),
-        north_up=image.grid.is_north_up and image.grid.crs is not None,
+        pixel_m=ground_pixel_m(grid),
+        north_up=grid.is_north_up and grid.crs is not None,
         title=f"Canopy height of {Path(source_name(plan.scene.source)).name}",
         model=f"{model.card.name} {model.card.version}",
         source=source_name(plan.scene.source),
@@ -209,23 +211,48 @@ def draw_preview(made: Outputs, plan: MapPlan, model: HeightModel, top: float) -
     write_preview(made.preview or made.map.with_suffix(".png"), picture)
 
 
-def preview_rasters(map_path: Path, plan: MapPlan) -> tuple[Raster, Pixels]:
-    """Return the scene (uint8) and its heights [m] on a coarse form of the map's grid."""
-    longest = max(plan.out_grid.shape)
-    height, width = (
-        max(1, round(length * min(1.0, PREVIEW_PX / longest))) for length in plan.out_grid.shape
-    )
-    grid = plan.out_grid.scaled_to(height, width)
-    # A mean reads every pixel of the scene again, which a picture of a large one is not worth.
-    large = plan.scene.grid.height * plan.scene.grid.width > LARGE_SCENE_PX
-    with read_on(plan.scene, grid, Resampling.nearest if large else None) as reader:
-        image = reader.read(0, height)
+def preview_heights(map_path: Path, plan: MapPlan) -> tuple[Pixels, Grid]:
+    """Return heights [m] (rows, columns), NaN where there is none, and the grid they are on."""
+    grid = scaled(plan.out_grid, min(1.0, PREVIEW_PX / max(plan.out_grid.shape)))
     with rasterio.open(map_path) as dataset:
-        stored = dataset.read(1, out_shape=(height, width), resampling=Resampling.average)
+        stored = dataset.read(1, out_shape=grid.shape, resampling=Resampling.average)
+    return plan.encoding.decode(stored), grid
+
+
+def preview_image(plan: MapPlan) -> tuple[Pixels, Mask]:
+    """Return the scene over the map's ground: (3, rows, columns) uint8, and where it has data."""
+    scene = plan.scene
+    finer = max(1.0, plan.pixel_m / scene.gsd_m)
+    grid = scaled(plan.out_grid, min(finer, PREVIEW_PX / max(plan.out_grid.shape)))
+    # The map ends on whole pixels of its own: some of the finer ones lie beyond the scene.
+    inside = grid
+    if scene.grid.shares_axes_with(grid):
+        height, width = (
+            min(count, math.ceil(length * side / pixel - 1e-6))
+            for count, length, side, pixel in zip(
+                grid.shape,
+                scene.grid.shape,
+                reversed(scene.grid.pixel_size),
+                reversed(grid.pixel_size),
+                strict=True,
+            )
+        )
+        inside = grid.part(0, 0, height, width)
+    # A mean reads every pixel of the scene again, which a picture of a large one is not worth.
+    large = scene.grid.height * scene.grid.width > LARGE_SCENE_PX
+    with read_on(scene, inside, Resampling.nearest if large else None) as reader:
+        image = reader.read(0, inside.height)
+    pixels = image.pixels
     if plan.stretch:
-        pixels = np.rint(255 * plan.stretch.apply(image.pixels)).astype(np.uint8)
-        image = replace(image, pixels=pixels)
-    return image, plan.encoding.decode(stored)
+        pixels = np.rint(255 * plan.stretch.apply(pixels)).astype(np.uint8)
+    beyond = ((0, grid.height - inside.height), (0, grid.width - inside.width))
+    return np.pad(pixels, ((0, 0), *beyond), mode="edge"), np.pad(image.valid, beyond, mode="edge")
+
+
+def scaled(grid: Grid, factor: float) -> Grid:
+    """Return the grid of the same ground with a factor of the pixels a side."""
+    height, width = (max(1, round(length * factor)) for length in grid.shape)
+    return grid.scaled_to(height, width)
 
 
 def write_item_of(
@@ -243,7 +270,11 @@ def write_item_of(
         title=f"Canopy height of {Path(plan.scene.source).stem}",
         source=plan.scene.source,
         model=ModelReference(
-            name=card.name, version=card.version, href=card.url or None, licence=card.licence
+            name=card.name,
+            version=card.version,
+            href=card.url or None,
+            licence=card.licence,
+            weights_sha256=model.fingerprint or None,
         ),
         software=SOFTWARE,
         software_version=__version__,

@@ -44,12 +44,14 @@ class ModelReference:
         href: its card or weights, a URL or a local path; best the STAC item that describes it in
             the MLM extension. None where unknown.
         licence: licence of its weights, an SPDX identifier where there is one; None where unknown.
+        weights_sha256: hexadecimal digest of the file of its weights; None where unknown.
     """
 
     name: str
     version: str
     href: str | Path | None = None
     licence: str | None = None
+    weights_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

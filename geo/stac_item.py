@@ -169,7 +169,11 @@ def _properties(facts: HeightMapFacts) -> dict[str, Any]:
         "canopy:model_name": model.name,
         "canopy:model_version": model.version,
     }
-    return properties | ({"canopy:model_licence": model.licence} if model.licence else {})
+    known = {
+        "canopy:model_licence": model.licence,
+        "canopy:model_weights_sha256": model.weights_sha256,
+    }
+    return properties | {name: value for name, value in known.items() if value}
 
 
 def _height_summary(facts: HeightMapFacts) -> dict[str, float]:
