@@ -148,11 +148,6 @@ class HeightModel:
 Heights = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
 
-def parameter_count(network: nn.Module) -> int:
-    """Return the number of learnt values."""
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
 def key_differences(found: Sequence[str], expected: Sequence[str], most: int = 3) -> str:
     """Say which names of tensors are missing or too many, a few of each."""
     missing = sorted(set(expected) - set(found))[:most]

@@ -40,9 +40,6 @@ class EncodingChoice(StrEnum):
     uint8_m = "uint8-m"
 
 
-Length = Annotated[float | None, typer.Option(metavar="M", min=0)]
-
-
 def map_scene(
     scene: Annotated[
         str, typer.Argument(metavar="SCENE", help="Imagery: a file, or an http(s), s3 or gs URL.")

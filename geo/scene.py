@@ -15,7 +15,6 @@ import numpy as np
 import rasterio
 from affine import Affine
 from rasterio.crs import CRS
-from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.transform import GCPTransformer, from_gcps
 
@@ -355,8 +354,3 @@ def gcp_list(dataset: DatasetReader) -> str:
 def lookup(values: np.ndarray) -> str:
     """Return a VRT lookup table."""
     return ",".join(f"{index}:{value}" for index, value in enumerate(values))
-
-
-def has_alpha(dataset: DatasetReader) -> bool:
-    """Whether a dataset has a band of opacity."""
-    return ColorInterp.alpha in dataset.colorinterp

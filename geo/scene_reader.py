@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
     from scipy import sparse
 
+    from geo.bands import Bands
     from geo.grid import Grid
     from geo.raster import Mask, Pixels
 
@@ -77,15 +78,8 @@ def read_sample(scene: Scene, side: int = 1024) -> Raster:
     """
     scale = max(1.0, max(scene.grid.shape) / side)
     height, width = (max(1, round(length / scale)) for length in scene.grid.shape)
-    bands = scene.read_bands
     with scene.open() as dataset:
-        shape = (3, height, width)
-        pixels = dataset.read(bands.colours, out_shape=shape, resampling=Resampling.nearest)
-        masks = dataset.read_masks(bands.colours, out_shape=shape, resampling=Resampling.nearest)
-        valid = masks.any(axis=0) & finite(pixels)
-        if bands.alpha:
-            alpha = dataset.read(bands.alpha, out_shape=shape[1:], resampling=Resampling.nearest)
-            valid &= alpha > 0
+        pixels, valid = read_nearest(dataset, scene.read_bands, (height, width))
     return Raster(pixels=pixels, valid=valid, grid=scene.grid.scaled_to(height, width))
 
 
@@ -151,16 +145,30 @@ class AlignedReader:
         """Rows of the scene; of those between, the nearest where the shape is a smaller one."""
         height, width = self.scene.grid.shape
         window = Window(0, first, width, min(last, height) - first)
-        options = {"window": window, "resampling": Resampling.nearest}
-        bands = self.scene.read_bands
         try:
-            pixels = self.dataset.read(bands.colours, out_shape=(3, *shape), **options)
-            masks = self.dataset.read_masks(bands.colours, out_shape=(3, *shape), **options)
-            alpha = bands.alpha and self.dataset.read(bands.alpha, out_shape=shape, **options)
+            return read_nearest(self.dataset, self.scene.read_bands, shape, window)
         except RasterioError as error:
             raise broken_off(self.scene.source, error) from error
-        valid = masks.any(axis=0) & finite(pixels)
-        return pixels, valid if alpha is None else valid & (alpha > 0)
+
+
+def read_nearest(
+    dataset: DatasetReader, bands: Bands, shape: tuple[int, int], window: Window | None = None
+) -> tuple[Pixels, Mask]:
+    """Return colours (3, rows, columns) of a window, and where they mean something.
+
+    Args:
+        dataset: what is read.
+        bands: its colours and its alpha.
+        shape: rows and columns wanted; of a larger window, the nearest pixels.
+        window: the part to read; None for all.
+    """
+    options = {"window": window, "resampling": Resampling.nearest}
+    pixels = dataset.read(bands.colours, out_shape=(3, *shape), **options)
+    masks = dataset.read_masks(bands.colours, out_shape=(3, *shape), **options)
+    valid = masks.any(axis=0) & finite(pixels)
+    if bands.alpha:
+        valid &= dataset.read(bands.alpha, out_shape=shape, **options) > 0
+    return pixels, valid
 
 
 def broken_off(source: str, error: Exception) -> SceneError:

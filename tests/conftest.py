@@ -102,6 +102,21 @@ def model_folder(tmp_path_factory):
 
 
 @pytest.fixture
+def canopy_command(monkeypatch, capfd):
+    """A function that runs the command in this process: exit code, standard output and error."""
+    from cli.app import main  # noqa: PLC0415 - few tests need it
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["canopy", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capfd.readouterr()
+        return ended.value.code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture
 def served(tmp_path):
     """The address of a server of the test's folder."""
     from small_server import serving  # noqa: PLC0415 - few tests need it

@@ -17,19 +17,16 @@ from cli.app import main
 
 
 @pytest.fixture
-def fails(monkeypatch, capfd):
+def fails(canopy_command):
     """A function that expects a failure: its exit code, and its one line."""
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["canopy", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capfd.readouterr()
-        assert said.out == ""
-        lines = said.err.splitlines()
-        assert len(lines) == 1, said.err
+        code, out, err = canopy_command(*arguments)
+        assert out == ""
+        lines = err.splitlines()
+        assert len(lines) == 1, err
         assert lines[0].startswith("error: ")
-        return ended.value.code, lines[0]
+        return code, lines[0]
 
     return run
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import sys
 
 import numpy as np
 import pytest
@@ -12,21 +11,6 @@ from small_models import Constant, model_of
 from small_scenes import PLACES, UPRIGHT, noise, write_scene
 
 import canopy.mapping
-from cli.app import main
-
-
-@pytest.fixture
-def canopy_command(monkeypatch, capfd):
-    """A function that runs the command in this process: exit code, standard output and error."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["canopy", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capfd.readouterr()
-        return ended.value.code, said.out, said.err
-
-    return run
 
 
 @pytest.fixture
