@@ -28,9 +28,10 @@ from affine import Affine
 from rasterio.windows import Window
 from torch import Tensor, nn
 
-from canopy.height_model import HeightModel, ModelCard
+from canopy.height_model import HeightModel
 from canopy.map_settings import MapSettings
 from canopy.mapping import map_heights
+from canopy.model_card import ModelCard
 
 if TYPE_CHECKING:
     from canopy.map_report import MapReport

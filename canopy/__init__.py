@@ -10,10 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from canopy.height_model import HeightModel, ModelCard
+    from canopy.height_model import HeightModel
     from canopy.map_report import MapReport
     from canopy.map_settings import MapSettings
     from canopy.mapping import map_heights
+    from canopy.model_card import ModelCard
     from canopy.version import __version__
     from canopy.weights import load_height_model
 
@@ -21,7 +22,7 @@ HOMES = {
     "HeightModel": "canopy.height_model",
     "MapReport": "canopy.map_report",
     "MapSettings": "canopy.map_settings",
-    "ModelCard": "canopy.height_model",
+    "ModelCard": "canopy.model_card",
     "__version__": "canopy.version",
     "load_height_model": "canopy.weights",
     "map_heights": "canopy.mapping",

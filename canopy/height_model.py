@@ -1,4 +1,4 @@
-"""A height model: encoder, decoder and bins, with the card that says what pixels it expects."""
+"""A height model: a network, and the card that says what pixels it expects."""
 
 from __future__ import annotations
 
@@ -7,85 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 from torch.nn import functional
 
 from canopy import radiometry
-from canopy.encoder import EncoderSettings, VisionTransformer
 from canopy.errors import ModelError
-from decoders import DPTDecoder, DPTSettings, HeightBins, HeightBinsSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy.typing as npt
+    from torch import Tensor, nn
 
-
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """Sizes of the three parts of a height network."""
-
-    encoder: EncoderSettings
-    decoder: DPTSettings
-    bins: HeightBinsSettings
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelCard:
-    """What a user of a height model must know; the content of ``config.json``.
-
-    Attributes:
-        name: short name.
-        version: version of the weights.
-        summary: one sentence.
-        licence: SPDX identifier or name of the licence of the weights.
-        training_data: what the weights learned from.
-        gsd_m: ground sampling distance the model expects [m].
-        maximum_height_m: no height exceeds it [m].
-        mean: mean of red, green and blue, of pixels in [0, 1].
-        std: standard deviation of red, green and blue, of pixels in [0, 1].
-        bands: bands the model takes, in order.
-        tile_px: recommended side of a tile [px].
-        overlap_px: recommended least overlap of neighbouring tiles [px].
-        multiple_px: sides of a tile must be multiples of it [px].
-        url: where the model is described.
-        notice: what every user must be told, in one sentence; shown with every map.
-    """
-
-    name: str
-    version: str
-    summary: str
-    licence: str
-    training_data: str
-    gsd_m: float
-    maximum_height_m: float
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    bands: tuple[str, str, str] = ("red", "green", "blue")
-    tile_px: int = 256
-    overlap_px: int = 32
-    multiple_px: int = 32
-    url: str = ""
-    notice: str = ""
-
-
-class HeightNetwork(nn.Module):
-    """Encoder, DPT decoder and height bins in a row: normalised images to metres."""
-
-    def __init__(self, architecture: Architecture) -> None:
-        """Build the network with random weights."""
-        super().__init__()
-        self.encoder = VisionTransformer(architecture.encoder)
-        self.decoder = DPTDecoder(architecture.decoder)
-        self.bins = HeightBins(self.decoder.out_channels, architecture.bins)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return heights [m] (B, H', W') of normalised images (B, 3, H, W).
-
-        H' and W' are H and W when those are multiples of two patches, else larger.
-        """
-        heights: Tensor = self.bins(self.decoder(self.encoder(images)))
-        return heights
+    from canopy.height_network import Architecture
+    from canopy.model_card import ModelCard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,15 +78,3 @@ class HeightModel:
 
 
 Heights = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
-
-
-def key_differences(found: Sequence[str], expected: Sequence[str], most: int = 3) -> str:
-    """Say which names of tensors are missing or too many, a few of each."""
-    missing = sorted(set(expected) - set(found))[:most]
-    extra = sorted(set(found) - set(expected))[:most]
-    parts = [
-        f"{word} {', '.join(names)}"
-        for word, names in (("missing", missing), ("extra", extra))
-        if names
-    ]
-    return "; ".join(parts)

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from canopy.height_model import ModelCard
     from canopy.map_plan import MapPlan
     from canopy.map_settings import MapSettings
+    from canopy.model_card import ModelCard
     from geo.grid import Grid
     from geo.map_facts import HeightSummary
 

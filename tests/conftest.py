@@ -94,7 +94,7 @@ def model_folder(tmp_path_factory):
     """A folder with a height model of random weights, as the command takes it."""
     from small_models import tiny_model  # noqa: PLC0415
 
-    from canopy.weights import save_height_model  # noqa: PLC0415
+    from canopy.model_folder import save_height_model  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     save_height_model(tiny_model(notice="For trying the tool."), folder)

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from canopy.encoder import EncoderSettings
-from canopy.height_model import Architecture, HeightModel, HeightNetwork, ModelCard
+from canopy.encoders import EncoderSettings
+from canopy.height_model import HeightModel
+from canopy.height_network import Architecture, HeightNetwork
+from canopy.model_card import ModelCard
 from decoders import DPTSettings, HeightBinsSettings
 
 TOP_M = 50.0

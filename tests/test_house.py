@@ -86,10 +86,10 @@ def test_empty_rooms_break_no_contract(house: Path) -> None:
         ("decoders/dpt.py", "import geo.grid", "never meet"),
         ("decoders/dpt.py", "def late():\n    import rasterio", "no Earth"),
         ("canopy/mapping.py", "import typer", "only cli"),
-        ("canopy/encoder.py", "import canopy.height_model", "downward"),
-        ("canopy/encoder.py", "import canopy.radiometry", "downward"),
+        ("canopy/radiometry.py", "import canopy.height_model", "downward"),
+        ("canopy/radiometry.py", "import canopy.encoders", "downward"),
         (
-            "canopy/encoder.py",
+            "canopy/radiometry.py",
             "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import canopy.mapping",
             "downward",
         ),

@@ -20,12 +20,13 @@ import torch
 
 from canopy.errors import CanopyError
 from canopy.height_errors import HeightErrors, block_means, height_errors
+from canopy.model_folder import save_height_model
 from canopy.supervision.baselines import BASELINES, fit_baseline, predict_baseline
 from canopy.supervision.fit_decoder import fit, log_every
 from canopy.supervision.pairs import HeightPair, PairSettings, field_data_root, read_pairs
 from canopy.supervision.recipe import Recipe, read_recipe, save_resolved
 from canopy.supervision.zero_height import KINDS, bare_ground, make_scene, mirrored
-from canopy.weights import load_height_model, save_height_model
+from canopy.weights import load_height_model
 from geo.spatial_split import leave_one_out, spatial_folds
 
 if TYPE_CHECKING:

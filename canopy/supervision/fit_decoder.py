@@ -16,7 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from canopy.errors import CanopyError, RunError
-from canopy.height_model import HeightModel, HeightNetwork, ModelCard
+from canopy.height_model import HeightModel
+from canopy.height_network import HeightNetwork
+from canopy.model_card import ModelCard
+from canopy.model_folder import save_height_model
 from canopy.supervision.examples import Batch, ExampleMaker
 from canopy.supervision.height_losses import (
     LossSettings,
@@ -26,7 +29,6 @@ from canopy.supervision.height_losses import (
 )
 from canopy.supervision.pairs import HeightPair, field_data_root, read_pairs
 from canopy.supervision.recipe import OptimiserSettings, Recipe, read_recipe, save_resolved
-from canopy.weights import save_height_model
 
 log = logging.getLogger(__name__)
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from canopy.encoder import EncoderSettings
+from canopy.encoders import EncoderSettings
 from canopy.errors import SettingsError
-from canopy.height_model import Architecture
+from canopy.height_network import Architecture
+from canopy.model_folder import build
 from canopy.supervision.augment import AugmentSettings
 from canopy.supervision.examples import ExampleSettings
 from canopy.supervision.height_losses import LossSettings
 from canopy.supervision.pairs import PairSettings
-from canopy.weights import build
 from decoders import DPTSettings, HeightBinsSettings
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ import torch
 from small_models import FirstBand, LocalMean, card, model_of, tiny_model
 from torch import nn
 
-from canopy.encoder import EncoderSettings
+from canopy.checkpoints.chmv1 import from_chmv1_names
+from canopy.encoders import EncoderSettings
 from canopy.errors import ModelError
-from canopy.height_model import Architecture, HeightModel, HeightNetwork
-from canopy.weights import from_chmv1_names
+from canopy.height_model import HeightModel
+from canopy.height_network import Architecture, HeightNetwork
 from decoders import DPTSettings, HeightBinsSettings
 
 

@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from small_models import LocalMean, model_of, tiny_model
 
+from canopy.checkpoints.chmv1 import from_chmv1_names
 from canopy.errors import ModelError
+from canopy.model_folder import save_height_model
 from canopy.weights import (
     choose_device,
-    from_chmv1_names,
     load_height_model,
-    save_height_model,
 )
 
 

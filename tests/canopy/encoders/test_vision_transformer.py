@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from canopy.encoder import EncoderSettings, VisionTransformer
+from canopy.checkpoints.chmv1 import from_chmv1_names
+from canopy.encoders import EncoderSettings, VisionTransformer
 from canopy.radiometry import normalise
-from canopy.weights import from_chmv1_names
 
 TINY = EncoderSettings(dim=32, depth=4, heads=2, taps=(0, 1, 2, 3))
 

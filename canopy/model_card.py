@@ -1,0 +1,44 @@
+"""The card of a height model: what it expects of pixels, and what its users must know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What a user of a height model must know; the content of ``config.json``.
+
+    Attributes:
+        name: short name.
+        version: version of the weights.
+        summary: one sentence.
+        licence: SPDX identifier or name of the licence of the weights.
+        training_data: what the weights learned from.
+        gsd_m: ground sampling distance the model expects [m].
+        maximum_height_m: no height exceeds it [m].
+        mean: mean of red, green and blue, of pixels in [0, 1].
+        std: standard deviation of red, green and blue, of pixels in [0, 1].
+        bands: bands the model takes, in order.
+        tile_px: recommended side of a tile [px].
+        overlap_px: recommended least overlap of neighbouring tiles [px].
+        multiple_px: sides of a tile must be multiples of it [px].
+        url: where the model is described.
+        notice: what every user must be told, in one sentence; shown with every map.
+    """
+
+    name: str
+    version: str
+    summary: str
+    licence: str
+    training_data: str
+    gsd_m: float
+    maximum_height_m: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    bands: tuple[str, str, str] = ("red", "green", "blue")
+    tile_px: int = 256
+    overlap_px: int = 32
+    multiple_px: int = 32
+    url: str = ""
+    notice: str = ""
