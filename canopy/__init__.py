@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from canopy.map_report import MapReport
     from canopy.map_settings import MapSettings
     from canopy.mapping import map_heights
+    from canopy.model_building import build_height_model
     from canopy.model_card import ModelCard
     from canopy.version import __version__
     from canopy.weights import load_height_model
@@ -24,6 +25,7 @@ HOMES = {
     "MapSettings": "canopy.map_settings",
     "ModelCard": "canopy.model_card",
     "__version__": "canopy.version",
+    "build_height_model": "canopy.model_building",
     "load_height_model": "canopy.weights",
     "map_heights": "canopy.mapping",
 }
@@ -34,6 +36,7 @@ __all__ = [
     "MapSettings",
     "ModelCard",
     "__version__",
+    "build_height_model",
     "load_height_model",
     "map_heights",
 ]

@@ -15,6 +15,10 @@ class ModelError(CanopyError):
     """A model is unknown, broken or not what its card says."""
 
 
+class FetchError(ModelError):
+    """A model cannot be fetched: the network, the server or the file that came is to blame."""
+
+
 class OutputError(CanopyError):
     """The map cannot be written where it was asked for."""
 

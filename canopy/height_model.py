@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from canopy import radiometry
 from canopy.errors import ModelError
+from canopy.forward import Forward, ForwardSettings
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -29,6 +30,10 @@ class HeightModel:
         card: what the network expects and what it is.
         architecture: the sizes the network was built from; None for a network made elsewhere.
         fingerprint: hex digest of the weights file, which tells one set of weights from another.
+        device: where it runs.
+        run: how it runs.
+        normalises: whether pixels are given the mean and spread of the card; where not, the
+            network sees them as they are.
     """
 
     network: nn.Module
@@ -36,10 +41,13 @@ class HeightModel:
     architecture: Architecture | None = None
     fingerprint: str = ""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    run: ForwardSettings = field(default_factory=ForwardSettings)
+    normalises: bool = True
+    forward: Forward = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Put the network on its device, in evaluation mode."""
-        self.network.to(self.device).eval()
+        object.__setattr__(self, "forward", Forward(self.network, self.device, self.run))
 
     @torch.inference_mode()
     def predict(self, images: npt.NDArray[np.uint8] | npt.NDArray[np.float32]) -> Heights:
@@ -64,15 +72,19 @@ class HeightModel:
             raise ModelError(msg)
         height, width = images.shape[-2:]
         pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
-        normalised = radiometry.normalise(pixels, self.card.mean, self.card.std)
-        heights: Tensor = self.network(self._extend(normalised))
-        metres: Heights = heights[:, :height, :width].float().cpu().numpy()
+        heights = self.forward(self._extend(self._normalise(pixels)))
+        metres: Heights = heights[:, :height, :width].cpu().numpy()
         return metres
+
+    def _normalise(self, pixels: Tensor) -> Tensor:
+        if self.normalises:
+            return radiometry.normalise(pixels, self.card.mean, self.card.std)
+        return radiometry.normalise(pixels, (0.0,) * 3, (1.0,) * 3)
 
     def _extend(self, images: Tensor) -> Tensor:
         multiple = self.card.multiple_px
         down, right = (-side % multiple for side in images.shape[-2:])
-        if not (down or right):
+        if not (down or right) or getattr(self.network, "takes_any_size", False):
             return images
         return functional.pad(images, (0, right, 0, down), mode="replicate")
 

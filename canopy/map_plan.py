@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from geo.scene_reader import read_sample
 from geo.tiles import TilePlan, plan_tiles
 
 if TYPE_CHECKING:
+    from canopy.colour_matching import ColourMatcher
     from canopy.height_model import HeightModel
     from canopy.map_settings import MapSettings
     from geo.grid import Grid
@@ -35,6 +36,7 @@ class MapPlan:
         out_grid: the grid of the map.
         tiles: every tile on ``grid``.
         stretch: how pixel values become what the model expects; None for uint8 as it is.
+        colours: what matches the colours of aerial images; None where they stay.
         encoding: how heights are stored.
         identity: everything that decides about a pixel, as JSON, by names users know.
     """
@@ -45,6 +47,7 @@ class MapPlan:
     out_grid: Grid
     tiles: TilePlan
     stretch: Stretch | None
+    colours: ColourMatcher | None
     encoding: Encoding
     identity: dict[str, Any]
 
@@ -60,8 +63,19 @@ class MapPlan:
         return sum(ground_pixel_m(self.out_grid, locate)) / 2
 
 
-def plan_map(scene: Scene, model: HeightModel, settings: MapSettings) -> MapPlan:
+def plan_map(
+    scene: Scene,
+    model: HeightModel,
+    settings: MapSettings,
+    colours: ColourMatcher | None = None,
+) -> MapPlan:
     """Decide everything about a map.
+
+    Args:
+        scene: the imagery.
+        model: what predicts.
+        settings: what the user chose.
+        colours: what matches the colours of aerial images, where that is asked for.
 
     Raises:
         SceneError: the scene is too coarse for the model.
@@ -74,11 +88,13 @@ def plan_map(scene: Scene, model: HeightModel, settings: MapSettings) -> MapPlan
     tiles = plan_tiles(
         grid.height,
         grid.width,
-        tile=card.tile_px,
+        tile=card.tile_px if settings.tile_px is None else settings.tile_px,
         overlap=card.overlap_px if settings.overlap_px is None else settings.overlap_px,
         multiple=card.multiple_px,
     )
     stretch = choose_stretch(settings.stretch, scene.dtype, lambda: read_sample(scene))
+    if stretch and settings.radiometry == "none":
+        stretch = replace(stretch, clips=False)
     return MapPlan(
         scene=scene,
         settings=settings,
@@ -86,8 +102,9 @@ def plan_map(scene: Scene, model: HeightModel, settings: MapSettings) -> MapPlan
         out_grid=map_grid(scene, grid, settings),
         tiles=tiles,
         stretch=stretch,
+        colours=colours,
         encoding=find_encoding(settings.encoding),
-        identity=identity(scene, model, settings),
+        identity=identity(scene, model, settings, colours),
     )
 
 
@@ -126,14 +143,22 @@ def map_grid(scene: Scene, grid: Grid, settings: MapSettings) -> Grid:
     return resized(grid, settings.resolution_m)
 
 
-def identity(scene: Scene, model: HeightModel, settings: MapSettings) -> dict[str, Any]:
+def identity(
+    scene: Scene, model: HeightModel, settings: MapSettings, colours: ColourMatcher | None
+) -> dict[str, Any]:
     """Return all that decides about a pixel of the map; the batch does not, by design."""
     choices = {
         "bands": settings.bands,
         "pixel size": settings.pixel_size_m,
         "stretch": settings.stretch,
+        "radiometry": settings.radiometry,
+        "colours": colours.fingerprint[:12] if colours else None,
+        "mean": model.card.mean,
+        "std": model.card.std,
+        "precision": settings.precision,
         "grid": settings.grid,
         "resolution": settings.resolution_m,
+        "tile": model.card.tile_px if settings.tile_px is None else settings.tile_px,
         "overlap": model.card.overlap_px if settings.overlap_px is None else settings.overlap_px,
         "encoding": settings.encoding,
     }

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from canopy.errors import SettingsError
 from geo.encoding import ENCODINGS
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from canopy.forward import Precision
+
 GRIDS = ("model", "scene")
+Radiometry = Literal["satellite", "aerial", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +26,19 @@ class MapSettings:
             the file.
         pixel_size_m: side of a pixel [m], for a scene without georeference.
         stretch: ``auto``, ``none``, or the two values that become black and white.
+        radiometry: ``satellite``: pixels are given the mean and spread of the model's card;
+            ``aerial``: before that, their colours are matched to those of satellite images;
+            ``none``: the network sees them as they are, over 255 where they are bytes, unclipped.
+        colours: file of the colour-matching network; None for the one in the zoo.
+        mean: mean of red, green and blue that pixels are normalised by; None for the card's.
+        std: their standard deviation; None for the card's.
         grid: ``model`` for pixels of the model's GSD in metres, ``scene`` for the scene's own.
         resolution_m: side of the map's pixels [m]; None for the model's GSD.
+        tile_px: side of a tile [px]; None for the model's own choice.
         overlap_px: least overlap of neighbouring tiles [px]; None for the model's own choice.
-        batch: tiles predicted at once.
+        batch: tiles predicted at once; None for what the device can take.
+        precision: what the network computes in, see :class:`canopy.forward.ForwardSettings`.
+        compiled: whether the network is compiled first.
         encoding: ``float32``, ``int16-cm`` or ``uint8-m``.
         preview: whether to draw a preview beside the map.
         stac: whether to write a STAC item beside the map.
@@ -34,10 +49,17 @@ class MapSettings:
     bands: tuple[int, ...] | None = None
     pixel_size_m: float | None = None
     stretch: Literal["auto", "none"] | tuple[float, float] = "auto"
+    radiometry: Radiometry = "satellite"
+    colours: str | Path | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
     grid: Literal["model", "scene"] = "model"
     resolution_m: float | None = None
+    tile_px: int | None = None
     overlap_px: int | None = None
-    batch: int = 4
+    batch: int | None = None
+    precision: Precision = "auto"
+    compiled: bool = False
     encoding: str = "float32"
     preview: bool = True
     stac: bool = True
@@ -58,7 +80,8 @@ class MapSettings:
             low, high = self.stretch
             msg = f"stretch {low:g},{high:g}: the first value must be below the second"
             raise SettingsError(msg)
-        if self.batch < 1:
+        self._check_radiometry()
+        if self.batch is not None and self.batch < 1:
             msg = f"batch of {self.batch}: expected at least one tile"
             raise SettingsError(msg)
         if self.grid not in GRIDS or self.encoding not in ENCODINGS:
@@ -69,4 +92,23 @@ class MapSettings:
             raise SettingsError(msg)
         if self.grid == "scene" and self.resolution_m is not None:
             msg = "grid scene with a resolution: the scene's own pixels are asked for, drop one"
+            raise SettingsError(msg)
+
+    def _check_radiometry(self) -> None:
+        """Refuse options about pixel values that would have no effect, or none that makes sense.
+
+        Raises:
+            SettingsError: as said.
+        """
+        if self.radiometry not in get_args(Radiometry):
+            msg = f"radiometry {self.radiometry}: expected {', '.join(get_args(Radiometry))}"
+            raise SettingsError(msg)
+        if self.colours is not None and self.radiometry != "aerial":
+            msg = "colours without radiometry aerial have no effect: ask for it, or drop them"
+            raise SettingsError(msg)
+        if self.radiometry == "none" and (self.mean or self.std):
+            msg = "radiometry none with a mean or std: nothing is normalised then, drop one"
+            raise SettingsError(msg)
+        if self.std and min(self.std) <= 0:
+            msg = f"std {self.std}: expected three numbers above 0"
             raise SettingsError(msg)

@@ -6,18 +6,20 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from canopy.errors import SettingsError
+from canopy.forward import ForwardSettings
 from canopy.map_plan import plan_map
 from canopy.map_report import MapReport
 from canopy.map_settings import MapSettings
 from canopy.prediction import finished_rows
 from canopy.products import Outputs, plan_outputs, write_products
-from canopy.weights import DEFAULT_MODEL, load_height_model
+from canopy.weights import DEFAULT_MODEL, load_colour_matcher, load_height_model
 from geo.cog import refuse_without_room, room_needed
 from geo.partial_map import open_partial_map
 from geo.scene import open_scene
@@ -124,10 +126,38 @@ def prepare_map(
     scene = open_scene(source, bands=settings.bands, pixel_size_m=settings.pixel_size_m)
     if isinstance(model, str | Path):
         model = load_height_model(model, device=device)
-    plan = plan_map(scene, model, settings)
+    model = adapted(model, settings)
+    colours = None
+    if settings.radiometry == "aerial":
+        colours = load_colour_matcher(settings.colours, device=model.device.type)
+    plan = plan_map(scene, model, settings, colours)
     outputs = plan_outputs(Path(output), plan)
     refuse_without_room(outputs.map.parent, space_needed(plan))
     return MapJob(plan=plan, model=model, outputs=outputs)
+
+
+def adapted(model: HeightModel, settings: MapSettings) -> HeightModel:
+    """Return a model that normalises and runs as a user chose.
+
+    Raises:
+        SettingsError: colours shall be matched for a model of aerial images.
+    """
+    card = model.card
+    if settings.radiometry == "aerial" and card.imagery == "aerial":
+        msg = (
+            f"radiometry aerial with {card.name}: the model learned from aerial images, whose "
+            "colours are not to be matched to satellite images, leave it out"
+        )
+        raise SettingsError(msg)
+    run = model.run
+    if (settings.precision, settings.compiled) != ("auto", False):
+        run = ForwardSettings(precision=settings.precision, compiled=settings.compiled)
+    return replace(
+        model,
+        card=replace(card, mean=settings.mean or card.mean, std=settings.std or card.std),
+        run=run,
+        normalises=settings.radiometry != "none",
+    )
 
 
 def store(rows: Generator[FinishedRows], plan: MapPlan, partial: PartialMap) -> Counter[str]:

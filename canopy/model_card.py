@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,8 @@ class ModelCard:
         multiple_px: sides of a tile must be multiples of it [px].
         url: where the model is described.
         notice: what every user must be told, in one sentence; shown with every map.
+        imagery: what images the decoder learned from: ``satellite``, ``aerial``, or ``any``.
+        notes: what a careful user wants to know, a sentence or two each; shown with the card.
     """
 
     name: str
@@ -42,3 +45,5 @@ class ModelCard:
     multiple_px: int = 32
     url: str = ""
     notice: str = ""
+    imagery: Literal["satellite", "aerial", "any"] = "any"
+    notes: tuple[str, ...] = ()

@@ -4,44 +4,76 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, fields, is_dataclass
+from itertools import chain
+from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from canopy.errors import ModelError
-from canopy.height_network import Architecture
+from canopy.height_model import HeightModel
+from canopy.height_network import Architecture, HeightNetwork
 from canopy.model_card import ModelCard
-from canopy.strict_weights import key_differences
+from canopy.strict_weights import key_differences, load_state_strictly
+from decoders import kinds
+from geo.errors import MapFileError
+from geo.whole_file import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import torch
-
-    from canopy.height_model import HeightModel
+    from torch import Tensor, nn
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 
+OLD_HEAD = "bins"
+"""What the head was called in the first files, both in the configuration and in names."""
+
 Settings = TypeVar("Settings")
+
+
+def load_model_folder(folder: Path) -> HeightModel:
+    """Load the model of a folder, on the CPU and without a fingerprint.
+
+    Raises:
+        ModelError: a file is missing or broken, or the weights differ in name or shape from what
+            the configuration says.
+    """
+    card, architecture = read_config(folder / CONFIG_FILE)
+    network = load_network(architecture, folder / WEIGHTS_FILE)
+    return HeightModel(network=network, card=card, architecture=architecture)
 
 
 def save_height_model(model: HeightModel, folder: Path) -> None:
     """Write a model as ``config.json`` and ``model.safetensors`` into a folder.
 
+    The files are written beside and then moved: a model that stood there stays whole when writing
+    fails. In between there is no ``config.json``, so that no moment shows the weights of one model
+    with the configuration of another.
+
     Raises:
-        ModelError: the model's architecture is not known.
+        ModelError: the model's architecture is not known, or the folder cannot be written.
     """
     if model.architecture is None:
         msg = f"model {model.card.name} has no architecture: only networks built here can be saved"
         raise ModelError(msg)
-    folder.mkdir(parents=True, exist_ok=True)
     config = {**asdict(model.card), "architecture": asdict(model.architecture)}
     tensors = {name: tensor.contiguous() for name, tensor in model.network.state_dict().items()}
-    save_file(tensors, folder / WEIGHTS_FILE)
-    (folder / WEIGHTS_FILE).chmod(0o644)  # safetensors makes it readable by its owner alone
-    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+    final = folder / CONFIG_FILE
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Whichever is named last is moved first: weights, then the configuration.
+        with whole_file(final) as written, whole_file(folder / WEIGHTS_FILE) as weights:
+            save_file(tensors, weights)
+            weights.chmod(0o644)  # safetensors makes it readable by its owner alone
+            written.write_text(json.dumps(config, indent=2) + "\n")
+            final.unlink(missing_ok=True)
+    except (OSError, MapFileError, SafetensorError) as error:
+        msg = f"model {model.card.name} cannot be saved ({error}): name another folder"
+        raise ModelError(msg) from error
 
 
 def read_config(path: Path) -> tuple[ModelCard, Architecture]:
@@ -58,8 +90,10 @@ def read_config(path: Path) -> tuple[ModelCard, Architecture]:
     if not isinstance(values, dict) or "architecture" not in values:
         msg = f"{path} has no architecture: expected the configuration of a canopy height model"
         raise ModelError(msg)
-    architecture = build(Architecture, values.pop("architecture"), path)
-    return build(ModelCard, values, path), architecture
+    architecture = values.pop("architecture")
+    if isinstance(architecture, dict) and OLD_HEAD in architecture:
+        architecture.setdefault("head", architecture.pop(OLD_HEAD))
+    return build(ModelCard, values, path), build(Architecture, architecture, path)
 
 
 def build(kind: type[Settings], values: object, path: Path) -> Settings:
@@ -79,8 +113,8 @@ def build(kind: type[Settings], values: object, path: Path) -> Settings:
     converted: dict[str, Any] = {}
     for name, value in values.items():
         hint = hints[name]
-        if isinstance(hint, type) and is_dataclass(hint):
-            converted[name] = build(hint, value, path)
+        if settings := settings_class(hint, value, f"{path}: {name}"):
+            converted[name] = build(settings, value, path)
             continue
         converted[name] = tuple(value) if isinstance(value, list) else value
         if not fits(converted[name], hint):
@@ -94,9 +128,36 @@ def build(kind: type[Settings], values: object, path: Path) -> Settings:
         raise ModelError(msg) from error
 
 
+def settings_class(hint: Any, value: object, where: str) -> type[Any] | None:  # noqa: ANN401 - a type
+    """Return the dataclass that a value is to become, None where it is to become something else.
+
+    Of a union it is the one of the value's ``kind``, and the first where it names none: the first
+    files had only those.
+
+    Raises:
+        ModelError: there is none of that kind.
+    """
+    if isinstance(hint, type) and is_dataclass(hint):
+        return hint
+    members = get_args(hint) if isinstance(hint, UnionType) else ()
+    if not members or not all(map(is_dataclass, members)):
+        return None
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if kind is None:
+        first: type[Any] = members[0]
+        return first
+    known = kinds(hint)
+    if kind not in known:
+        msg = f"{where} is of kind {kind!r}: expected one of {', '.join(known)}"
+        raise ModelError(msg)
+    return known[kind]
+
+
 def fits(value: object, hint: Any) -> bool:  # noqa: ANN401 - a type, as annotations have it
-    """Whether a value read from JSON is of a type: a class, a literal, or a tuple of such."""
+    """Whether a value read from JSON is of a type: class, literal, or tuple or union of such."""
     kind, inside = get_origin(hint), get_args(hint)
+    if kind is UnionType:
+        return any(fits(value, member) for member in inside)
     if kind is Literal:
         return value in inside
     if kind is tuple:
@@ -109,26 +170,58 @@ def fits(value: object, hint: Any) -> bool:  # noqa: ANN401 - a type, as annotat
     return isinstance(value, int | float) if hint is float else isinstance(value, hint)
 
 
-def load_strictly(network: torch.nn.Module, path: Path) -> None:
+def load_network(architecture: Architecture, path: Path) -> HeightNetwork:
+    """Return a network with the weights of a file, which stay in the file until they are used.
+
+    Raises:
+        ModelError: the file is missing or broken, a name or shape differs, or no network has this
+            architecture.
+    """
+    tensors = read_weights(path)
+    try:
+        with torch.device("meta"):
+            network = HeightNetwork(architecture)
+        load_state_strictly(network, tensors, path)
+        if has_meta_tensors(network):
+            # Values that no file holds, such as timm's positions of windows: they are computed
+            # where the network is built in memory.
+            network = HeightNetwork(architecture)
+            load_state_strictly(network, tensors, path)
+    except ValueError as error:
+        msg = f"{path.with_name(CONFIG_FILE)}: no network can be built ({error})"
+        raise ModelError(msg) from error
+    return network
+
+
+def has_meta_tensors(network: nn.Module) -> bool:
+    """Whether a network holds tensors without values: weights, buffers or plain attributes."""
+    attributes = (value for module in network.modules() for value in vars(module).values())
+    held = chain(network.parameters(), network.buffers(), attributes)
+    return any(isinstance(value, torch.Tensor) and value.is_meta for value in held)
+
+
+def load_strictly(network: nn.Module, path: Path) -> None:
     """Load weights whose names and shapes must be exactly the network's.
 
     Raises:
         ModelError: the file is missing or broken, or a name or shape differs.
+    """
+    load_state_strictly(network, read_weights(path), path)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file by the names they have today, mapped from the file.
+
+    Raises:
+        ModelError: the file is missing or broken.
     """
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         msg = f"{path} cannot be read as safetensors ({error}): fetch the model again"
         raise ModelError(msg) from error
-    expected = network.state_dict()
-    if difference := key_differences(list(tensors), list(expected)):
-        msg = f"{path} holds other weights than its configuration says: {difference}"
-        raise ModelError(msg)
-    for name, tensor in tensors.items():
-        if tensor.shape != expected[name].shape:
-            msg = (
-                f"{path}: {name} has shape {tuple(tensor.shape)}, "
-                f"the configuration says {tuple(expected[name].shape)}"
-            )
-            raise ModelError(msg)
-    network.load_state_dict(tensors, strict=True)
+    return {
+        f"head.{rest}" if part == OLD_HEAD else name: tensor
+        for name, tensor in tensors.items()
+        for part, _, rest in [name.partition(".")]
+    }

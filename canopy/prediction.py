@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from canopy.colour_field import ColourField
 from canopy.prefetch import prefetched
+from canopy.radiometry import as_unit
 from geo.axis_weights import HALF, LEAST_WEIGHT
 from geo.scene_reader import read_on
 from geo.tiles import Mosaic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
+    from canopy.colour_field import Floats
     from canopy.height_model import HeightModel
     from canopy.map_plan import MapPlan
     from geo.raster import Mask, Pixels
@@ -81,11 +85,13 @@ def finished_rows(
     mosaic = Mosaic(plan.tiles, carry)
     across = len(plan.tiles.columns)
     fill = filling(model, plan)
+    batch = plan.settings.batch or model.forward.batch_for(longest_side(plan))
     with prefetched(read_strips(plan, first, fill)) as strips:
         for strip in strips:
             span = plan.tiles.rows[strip.index]
             wanted = columns_with_data(plan, strip)
-            heights = mosaic.add_row(strip.index, predict(plan, model, strip, wanted, progress))
+            tiles = predict(plan, model, strip, batches(wanted, batch), progress)
+            heights = mosaic.add_row(strip.index, tiles)
             if progress:
                 progress((strip.index + 1) * across, plan.tiles.count)
             top = span.rise[0] - span.start
@@ -110,13 +116,16 @@ def read_strips(plan: MapPlan, first: int, fill: Pixels) -> Generator[Strip]:
     strip: Strip | None = None
     # On the way back to the scene's own pixels, each of them that is valid needs a height.
     least = LEAST_WEIGHT if plan.settings.grid == "scene" else HALF
-    with read_on(plan.scene, plan.grid, least=least) as reader:
+    with read_on(plan.scene, plan.grid, least=least) as reader, colour_field(plan) as field:
         for index in range(first, len(spans)):
             span = spans[index]
             shared = spans[index - 1].stop - span.start if strip else 0
-            pixels, valid = read_rows(
-                plan, reader, range(span.start + shared, min(span.stop, plan.grid.height)), fill
-            )
+            rows = range(span.start + shared, min(span.stop, plan.grid.height))
+            pixels, valid = read_rows(plan, reader, rows)
+            if field:
+                pixels = field.apply(as_unit(pixels), rows.start)
+            if not valid.all():
+                pixels = np.where(valid, pixels, fill[:, None, None])
             if strip and shared:
                 pixels = np.concatenate([strip.pixels[:, -shared:], pixels], axis=1)
                 valid = np.concatenate([strip.valid[-shared:], valid])
@@ -124,19 +133,32 @@ def read_strips(plan: MapPlan, first: int, fill: Pixels) -> Generator[Strip]:
             yield strip
 
 
-def read_rows(plan: MapPlan, reader: StripReader, rows: range, fill: Pixels) -> tuple[Pixels, Mask]:
-    """Return rows of a scene as the model takes them, with gaps filled, and where it has data."""
+def read_rows(plan: MapPlan, reader: StripReader, rows: range) -> tuple[Pixels, Mask]:
+    """Return rows of a scene, stretched where it is, and where it has data."""
     raster = reader.read(rows.start, len(rows))
-    pixels = plan.stretch.apply(raster.pixels) if plan.stretch else raster.pixels
-    if not raster.valid.all():
-        pixels = np.where(raster.valid, pixels, fill[:, None, None])
-    return pixels, raster.valid
+    return plan.stretch.apply(raster.pixels) if plan.stretch else raster.pixels, raster.valid
+
+
+@contextmanager
+def colour_field(plan: MapPlan) -> Iterator[ColourField | None]:
+    """Lend what matches the colours of a scene, with a reader of its own; None where they stay."""
+    if plan.colours is None:
+        yield None
+        return
+    with read_on(plan.scene, plan.grid) as reader:
+
+        def read(first: int, count: int) -> tuple[Floats, Mask]:
+            pixels, valid = read_rows(plan, reader, range(first, first + count))
+            return as_unit(pixels), valid
+
+        yield ColourField(plan.colours, plan.grid.shape, read)
 
 
 def filling(model: HeightModel, plan: MapPlan) -> Pixels:
     """Return the colour (3,) of missing pixels: the model's mean, to it neither dark nor bright."""
     mean = np.asarray(model.card.mean)
-    return mean.astype(np.float32) if plan.stretch else np.rint(mean * 255).astype(np.uint8)
+    real = plan.stretch or plan.colours
+    return mean.astype(np.float32) if real else np.rint(mean * 255).astype(np.uint8)
 
 
 def columns_with_data(plan: MapPlan, strip: Strip) -> list[int]:
@@ -153,23 +175,33 @@ def predict(
     plan: MapPlan,
     model: HeightModel,
     strip: Strip,
-    columns: list[int],
+    batches: Iterable[list[int]],
     progress: Progress | None,
 ) -> Iterator[tuple[int, Heights]]:
-    """Yield the heights [m] of a strip's tiles, in order, a batch at a time.
-
-    Batches never reach into the next strip, so that a resumed run predicts the same ones. They are
-    as equal as can be: a lone last tile costs more than its share.
-    """
+    """Yield the heights [m] of a strip's tiles, in order, a batch at a time."""
     before = strip.index * len(plan.tiles.columns)
     down = plan.tiles.rows[strip.index]
-    count = -(-len(columns) // plan.settings.batch)
-    for index in range(count):
-        batch = columns[index * len(columns) // count : (index + 1) * len(columns) // count]
+    for batch in batches:
         tiles = [cut(strip.pixels, down, plan.tiles.columns[column]) for column in batch]
         yield from zip(batch, model.predict(np.stack(tiles)), strict=True)
         if progress:
             progress(before + batch[-1] + 1, plan.tiles.count)
+
+
+def longest_side(plan: MapPlan) -> int:
+    """Return the longest side of a plan's tiles [px]."""
+    return max(span.stop - span.start for span in (plan.tiles.rows[0], plan.tiles.columns[0]))
+
+
+def batches(columns: list[int], most: int) -> Iterator[list[int]]:
+    """Yield the columns of a strip, at most some at once.
+
+    Batches never reach into the next strip, so that a resumed run predicts the same ones. They are
+    as equal as can be: a lone last tile costs more than its share.
+    """
+    count = -(-len(columns) // most)
+    for index in range(count):
+        yield columns[index * len(columns) // count : (index + 1) * len(columns) // count]
 
 
 def cut(pixels: Pixels, down: Span, across: Span) -> Pixels:

@@ -181,6 +181,9 @@ def band_facts(plan: MapPlan, model: HeightModel | None) -> BandFacts:
             "MODEL_VERSION": card.version,
             "MODEL_WEIGHTS_SHA256": model.fingerprint,
             "MODEL_GSD_M": f"{card.gsd_m:g}",
+            "RADIOMETRY": plan.settings.radiometry,
+            "MODEL_MEAN": ",".join(f"{value:g}" for value in card.mean),
+            "MODEL_STD": ",".join(f"{value:g}" for value in card.std),
         }
     return BandFacts(
         nodata=encoding.nodata,
@@ -244,7 +247,7 @@ def preview_image(plan: MapPlan) -> tuple[Pixels, Mask]:
         image = reader.read(0, inside.height)
     pixels = image.pixels
     if plan.stretch:
-        pixels = np.rint(255 * plan.stretch.apply(pixels)).astype(np.uint8)
+        pixels = np.rint(255 * np.clip(plan.stretch.apply(pixels), 0, 1)).astype(np.uint8)
     beyond = ((0, grid.height - inside.height), (0, grid.width - inside.width))
     return np.pad(pixels, ((0, 0), *beyond), mode="edge"), np.pad(image.valid, beyond, mode="edge")
 

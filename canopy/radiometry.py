@@ -36,6 +36,13 @@ def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     return copied.mul_(1 / (scale * spread)).sub_(centre / spread)
 
 
+def as_unit(pixels: Pixels) -> npt.NDArray[np.float32]:
+    """Return bytes as float32 in [0, 1]; real numbers are left as they are."""
+    if pixels.dtype == np.uint8:
+        return np.multiply(pixels, np.float32(1 / 255), dtype=np.float32)
+    return pixels.astype(np.float32, copy=False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stretch:
     """A linear map of a scene's pixel values to [0, 1], the same everywhere in the scene.
@@ -43,16 +50,18 @@ class Stretch:
     Attributes:
         low: value of red, green and blue that becomes 0.
         high: value of red, green and blue that becomes 1.
+        clips: whether what lies beyond becomes 0 or 1.
     """
 
     low: tuple[float, float, float]
     high: tuple[float, float, float]
+    clips: bool = True
 
     def apply(self, pixels: Pixels) -> npt.NDArray[np.float32]:
-        """Return pixels (3, rows, columns) as float32 in [0, 1]; what lies beyond is clipped."""
+        """Return pixels (3, rows, columns) as float32, in [0, 1] where it clips."""
         low, high = np.asarray([self.low, self.high], np.float32)[:, :, None, None]
         scaled: npt.NDArray[np.float32] = (pixels.astype(np.float32) - low) / (high - low)
-        return np.clip(scaled, 0, 1, out=scaled)
+        return np.clip(scaled, 0, 1, out=scaled) if self.clips else scaled
 
 
 PERCENTILES = (2, 98)

@@ -7,14 +7,15 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from canopy.errors import CanopyError, RunError
+from canopy.errors import CanopyError, FetchError, RunError
 from cli.console import say
 from cli.map import map_scene
+from cli.models import models
 from geo.errors import ConnectionLostError, GeoError, MapFileError
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
-FAILURES = (ConnectionLostError, MapFileError, RunError)
+FAILURES = (ConnectionLostError, FetchError, MapFileError, RunError)
 """Errors of a run that was asked for rightly."""
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(name="map")(map_scene)
+app.add_typer(models, name="models")
 
 
 def show_version(wanted: bool) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import print_json, progress_bar, say, show_notes
-from cli.options import parse_bands, parse_stretch
+from cli.console import download_bar, print_json, progress_bar, say, show_notes
+from cli.options import parse_bands, parse_batch, parse_stretch, parse_three
 
 if TYPE_CHECKING:
     from canopy.map_report import MapReport
@@ -32,6 +32,23 @@ class DeviceChoice(StrEnum):
     cuda = "cuda"
 
 
+class RadiometryChoice(StrEnum):
+    """What is done to the colours of the imagery."""
+
+    satellite = "satellite"
+    aerial = "aerial"
+    none = "none"
+
+
+class PrecisionChoice(StrEnum):
+    """What the model computes in."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+
+
 class EncodingChoice(StrEnum):
     """How heights are stored."""
 
@@ -48,7 +65,12 @@ def map_scene(
         Path, typer.Option("--output", "-o", metavar="OUT.tif", help="Where the map will stand.")
     ],
     model: Annotated[
-        str, typer.Option(metavar="NAME|DIR", help="Height model: a name, a folder, or hf:REPO.")
+        str,
+        typer.Option(
+            metavar="NAME|PATH|hf:REPO[@REVISION]",
+            help="Height model: a name of `canopy models list`, a folder, a released file, or a "
+            "repository on the Hugging Face Hub.",
+        ),
     ] = "canopy-tiny",
     bands: Annotated[
         str | None,
@@ -66,6 +88,27 @@ def map_scene(
             "to 98th percentile of the whole scene.",
         ),
     ] = "auto",
+    radiometry: Annotated[
+        RadiometryChoice,
+        typer.Option(
+            help="satellite: pixels get the model's mean and std; aerial: first their colours are "
+            "matched to satellite images; none: the model sees pixels as they are."
+        ),
+    ] = RadiometryChoice.satellite,
+    colours: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Network that matches aerial colours; chmv1-colours by default."
+        ),
+    ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(metavar="R,G,B", help="Mean of pixels in [0, 1]; the model's by default."),
+    ] = None,
+    std: Annotated[
+        str | None,
+        typer.Option(metavar="R,G,B", help="Their standard deviation; the model's by default."),
+    ] = None,
     grid: Annotated[
         GridChoice,
         typer.Option(help="Pixels of the map: the model's, in metres, or the scene's own."),
@@ -74,14 +117,31 @@ def map_scene(
         float | None,
         typer.Option(metavar="M", help="Side of the map's pixels [m]; the model's by default."),
     ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(metavar="PX", help="Side of a tile; the model's choice by default."),
+    ] = None,
     overlap: Annotated[
         int | None,
         typer.Option(metavar="PX", help="Least overlap of tiles; the model's choice by default."),
     ] = None,
-    batch: Annotated[int, typer.Option(metavar="N", help="Tiles predicted at once.")] = 4,
+    batch: Annotated[
+        str,
+        typer.Option(metavar="N|auto", help="Tiles at once; auto: what the device has room for."),
+    ] = "auto",
     device: Annotated[
         DeviceChoice, typer.Option(help="Where the model runs; auto takes CUDA if there is one.")
     ] = DeviceChoice.auto,
+    precision: Annotated[
+        PrecisionChoice,
+        typer.Option(
+            help="auto: float32 on a CPU; on CUDA bfloat16, if heights stay within 0.05 m in "
+            "the mean."
+        ),
+    ] = PrecisionChoice.auto,
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Compile the model first: for long runs.")
+    ] = False,
     encoding: Annotated[
         EncodingChoice, typer.Option(help="Metres, centimetres or whole metres.")
     ] = EncodingChoice.float32,
@@ -109,22 +169,59 @@ def map_scene(
         bands=parse_bands(bands),
         pixel_size_m=pixel_size,
         stretch=parse_stretch(stretch),
+        radiometry=radiometry.value,
+        colours=colours,
+        mean=parse_three("--mean", mean),
+        std=parse_three("--std", std),
         grid=grid.value,
         resolution_m=resolution,
+        tile_px=tile,
         overlap_px=overlap,
-        batch=batch,
+        batch=parse_batch(batch),
+        precision=precision.value,
+        compiled=compile_,
         encoding=encoding.value,
         preview=preview,
         stac=stac,
         overwrite=overwrite,
         resume=resume,
     )
+    bring_models([model, *colour_models(settings)], fetches=not dry_run, quiet=quiet)
     if dry_run:
         summary = plan_only(scene, output, model, device.value, settings, quiet=quiet)
     else:
         summary = run(scene, output, model, device.value, settings, quiet=quiet)
     if as_json:
         print_json(summary)
+
+
+def colour_models(settings: MapSettings) -> list[str]:
+    """Return the name of the colour-matching network, where a map needs the one of the zoo."""
+    from canopy.weights import COLOURS  # noqa: PLC0415 - help must not wait for torch
+
+    return [COLOURS] if settings.radiometry == "aerial" and settings.colours is None else []
+
+
+def bring_models(names: list[str], *, fetches: bool, quiet: bool) -> None:
+    """Fetch those models of the zoo that are not on this machine, and show how it goes on.
+
+    Raises:
+        ModelError: one cannot be fetched, or is missing and nothing shall be fetched.
+    """
+    from canopy.errors import ModelError  # noqa: PLC0415 - help must not wait for torch
+    from canopy.weights import find_model, is_here  # noqa: PLC0415
+
+    for name in names:
+        if is_here(name):
+            continue
+        if not fetches:
+            msg = (
+                f"{name} is not on this machine, and a dry run fetches nothing: "
+                f"canopy models fetch {name}"
+            )
+            raise ModelError(msg)
+        with download_bar(name, quiet=quiet) as progress:
+            find_model(name, progress=progress)
 
 
 def plan_only(

@@ -22,6 +22,37 @@ def parse_bands(text: str | None) -> tuple[int, ...] | None:
         raise typer.BadParameter(msg) from error
 
 
+def parse_three(option: str, text: str | None) -> tuple[float, float, float] | None:
+    """Return the three numbers of a text such as ``0.420,0.411,0.296``.
+
+    Raises:
+        BadParameter: it has others.
+    """
+    if text is None:
+        return None
+    try:
+        red, green, blue = (float(part) for part in text.split(","))
+    except ValueError as error:
+        msg = f"{option} {text}: expected three numbers, of red, green and blue in [0, 1]"
+        raise typer.BadParameter(msg) from error
+    return red, green, blue
+
+
+def parse_batch(text: str) -> int | None:
+    """Return the batch of a text: a number, or None for ``auto``.
+
+    Raises:
+        BadParameter: it is neither.
+    """
+    if text == "auto":
+        return None
+    try:
+        return int(text)
+    except ValueError as error:
+        msg = f"--batch {text}: expected auto, or a number of tiles"
+        raise typer.BadParameter(msg) from error
+
+
 def parse_stretch(text: str) -> Literal["auto", "none"] | tuple[float, float]:
     """Return the stretch of a text: ``auto``, ``none`` or two numbers such as ``0,3000``.
 

@@ -14,14 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from decoders.levels import FOUR
+from decoders.pyramid import LEVELS, Padding, resizing
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Padding = Literal["zeros", "replicate"]
-Norm = Literal["none", "batch"]
+    from decoders.levels import Levels
 
-LEVELS = (0.25, 0.5, 1.0, 2.0)
-"""Strides of the four reassembled levels, over the patch."""
+Norm = Literal["none", "batch"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,7 @@ class DPTSettings:
             predicts, so that a height does not depend on what else a tile holds.
     """
 
+    kind: Literal["dpt"] = "dpt"
     in_channels: tuple[int, ...]
     in_strides: tuple[int, ...]
     level_channels: tuple[int, ...]
@@ -54,6 +56,25 @@ class DPTSettings:
     padding: Padding = "zeros"
     norm: Norm = "none"
 
+    @classmethod
+    def for_levels(cls, levels: Levels) -> DPTSettings:
+        """Return a decoder in proportion to what an encoder advertises, to be trained here."""
+        read = levels.last(FOUR)
+        return cls(
+            in_channels=read.channels,
+            in_strides=read.strides,
+            level_channels=levels.level_channels(),
+            patch=levels.patch,
+            width=levels.width(),
+            readout=read.class_tokens,
+            padding="replicate",
+            norm="batch",
+        )
+
+    def build(self) -> DPTDecoder:
+        """Return a decoder of this size with random weights."""
+        return DPTDecoder(self)
+
 
 class DPTDecoder(nn.Module):
     """Reassemble four taps into a pyramid, fuse it from coarse to fine, upsample to pixels."""
@@ -63,29 +84,26 @@ class DPTDecoder(nn.Module):
         super().__init__()
         width = settings.width
         self.settings = settings
-        self.reassemblies = nn.ModuleList(Reassembly(settings, level) for level in range(4))
+        self.out_channels = settings.head_channels
+        self.multiple_px = 2 * settings.patch
+        self.reassemblies = nn.ModuleList(Reassembly(settings, level) for level in range(FOUR))
         self.convs = nn.ModuleList(
             convolution(channels, width, settings, bias=False)
             for channels in settings.level_channels
         )
         self.fusions = nn.ModuleList(
-            Fusion(settings, takes_residual=level > 0) for level in range(4)
+            Fusion(settings, takes_residual=level > 0) for level in range(FOUR)
         )
         self.projection = convolution(width, width, settings)
         self.reduction = convolution(width, width // 2, settings)
         self.refinement = convolution(width // 2, settings.head_channels, settings)
 
-    @property
-    def out_channels(self) -> int:
-        """Channels of the returned map."""
-        return self.settings.head_channels
-
     def forward(self, taps: Sequence[tuple[Tensor, Tensor | None]]) -> Tensor:
         """Return features at pixel resolution.
 
         Args:
-            taps: four pairs of a map (B, C, h, w) and its class token (B, C) or None, from fine
-                to coarse.
+            taps: pairs of a map (B, C, h, w) and its class token (B, C) or None, from fine to
+                coarse; the last four are read.
 
         Returns:
             (B, head_channels, H, W); each side has ``2 * patch * ceil(tokens / 2)`` pixels: the
@@ -93,13 +111,20 @@ class DPTDecoder(nn.Module):
         """
         levels = [
             conv(reassemble(*tap))
-            for tap, reassemble, conv in zip(taps, self.reassemblies, self.convs, strict=True)
+            for tap, reassemble, conv in zip(
+                taps[-FOUR:], self.reassemblies, self.convs, strict=True
+            )
         ]
         fused = self.fusions[0](levels[-1])
         for fusion, level in zip(self.fusions[1:], levels[-2::-1], strict=True):
             fused = fusion(fused, level)
         features = self.reduction(functional.relu(self.projection(fused)))
-        return functional.relu(self.refinement(twice(features)))
+        return functional.relu(self.refinement(self._to_pixels(features)))
+
+    def _to_pixels(self, features: Tensor) -> Tensor:
+        """Bring the fused map, at an eighth of a patch, to pixels: twice for a patch of 16."""
+        size = [side * self.settings.patch // 8 for side in features.shape[-2:]]
+        return functional.interpolate(features, size, mode="bilinear", align_corners=True)
 
 
 class Reassembly(nn.Module):
@@ -184,22 +209,6 @@ def convolution(
         padding_mode=settings.padding,
     )
     return convolved if unnormed else nn.Sequential(convolved, nn.BatchNorm2d(channels_out))
-
-
-def resizing(channels: int, factor: float, padding: Padding) -> nn.Module:
-    """Return the learnt layer that multiplies a map's resolution by a factor.
-
-    Raises:
-        ValueError: for a factor that no layer of the architecture serves.
-    """
-    if factor > 1 and factor.is_integer():
-        return nn.ConvTranspose2d(channels, channels, int(factor), stride=int(factor))
-    if factor == 1:
-        return nn.Identity()
-    if factor == 0.5:  # noqa: PLR2004 - one half
-        return nn.Conv2d(channels, channels, 3, 2, padding=1, padding_mode=padding)
-    msg = f"no layer resizes a tap by {factor}: expected a whole factor, 1 or 0.5"
-    raise ValueError(msg)
 
 
 def twice(features: Tensor) -> Tensor:

@@ -1,11 +1,13 @@
 """A distribution over height bins, read out as its mean in metres.
 
 Following AdaBins (Bhat et al. 2021) as simplified for canopy height by Tolan et al. 2024: the bins
-are fixed, the network gives each pixel a weight per bin.
+are fixed, the network gives each pixel a weight per bin. CHMv2 spaces them between logarithms and
+lines: centimetres apart near the ground, where a line would waste none on shrubs.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,8 +18,8 @@ from torch.nn import functional
 CHUNK_PIXELS = 1 << 14
 """Pixels whose bin weights are held at once without gradients: they then stay in the cache."""
 
-LINEAR_FLOOR = 0.1
-"""Added to every weight by the linear readout of the released weights."""
+FLOORS = {"linear": 0.1, "mixlog": 1e-8}
+"""Added to every weight by the readouts of the released weights, CHMv1 and CHMv2."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +32,32 @@ class HeightBinsSettings:
         maximum_m: centre of the highest bin [m]; no height exceeds it.
         readout: how weights become a distribution. ``linear`` is the released CHMv1 form,
             ``(relu(w) + 0.1) / sum``: a pixel without evidence lies at the middle of the range.
-            ``softmax`` is ours.
+            ``mixlog`` is that of CHMv2, ``(relu(w) + 1e-8) / sum``. ``softmax`` is ours.
+        spacing: how centres are spaced. ``linear`` is that of CHMv1. ``mixlog`` is that of CHMv2,
+            from 0.008 to 96 m: logarithmic at the lowest bin, linear at the highest, and in
+            between a mean of both whose weight moves evenly from the one to the other.
     """
 
+    kind: Literal["bins"] = "bins"
     bins: int = 256
     minimum_m: float = 0.01
     maximum_m: float = 100.0
-    readout: Literal["linear", "softmax"] = "linear"
+    readout: Literal["linear", "softmax", "mixlog"] = "linear"
+    spacing: Literal["linear", "mixlog"] = "linear"
+
+    def __post_init__(self) -> None:
+        """Refuse a logarithm of nothing."""
+        if self.spacing == "mixlog" and self.minimum_m <= 0:
+            msg = f"minimum_m {self.minimum_m}: mixlog spacing needs a lowest centre above 0 m"
+            raise ValueError(msg)
+
+    def build(self, channels: int) -> HeightBins:
+        """Return the layer on maps of some channels, with random weights."""
+        return HeightBins(channels, self)
+
+
+CHMV2_BINS = HeightBinsSettings(minimum_m=0.008, maximum_m=96.0, readout="mixlog", spacing="mixlog")
+"""The bins of CHMv2: its 0.001 to 12, which it multiplies by 8."""
 
 
 class HeightBins(nn.Module):
@@ -49,8 +70,7 @@ class HeightBins(nn.Module):
         super().__init__()
         self.settings = settings
         self.logits = nn.Conv2d(channels, settings.bins, 1)
-        centres = torch.linspace(settings.minimum_m, settings.maximum_m, settings.bins)
-        self.register_buffer("centres_m", centres, persistent=False)
+        self.register_buffer("centres_m", bin_centres(settings), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return heights [m] (B, H, W) of features (B, C, H, W)."""
@@ -61,8 +81,29 @@ class HeightBins(nn.Module):
         return torch.cat([self.expectation(self.logits(chunk)) for chunk in chunks], dim=1)
 
     def expectation(self, logits: Tensor) -> Tensor:
-        """Return the mean height [m] (B, H, W) of weights per bin (B, bins, H, W)."""
-        if self.settings.readout == "softmax":
-            return torch.einsum("bkhw,k->bhw", logits.softmax(dim=1), self.centres_m)
-        weights = functional.relu(logits) + LINEAR_FLOOR
-        return torch.einsum("bkhw,k->bhw", weights, self.centres_m) / weights.sum(dim=1)
+        """Return the mean height [m] (B, H, W) of weights per bin (B, bins, H, W).
+
+        In float32 whatever the precision of the network: bfloat16 would round tall bins to half
+        metres, and the floor of CHMv2 vanishes in float16.
+        """
+        with torch.autocast(logits.device.type, enabled=False):
+            logits = logits.float()
+            if self.settings.readout == "softmax":
+                return torch.einsum("bkhw,k->bhw", logits.softmax(dim=1), self.centres_m)
+            weights = functional.relu(logits) + FLOORS[self.settings.readout]
+            return torch.einsum("bkhw,k->bhw", weights, self.centres_m) / weights.sum(dim=1)
+
+
+def bin_centres(settings: HeightBinsSettings) -> Tensor:
+    """Return the centres of bins [m] (bins,), ascending.
+
+    Always with values, also while a network is laid out without any on the meta device: no file
+    of weights holds them.
+    """
+    lowest, highest, bins = settings.minimum_m, settings.maximum_m, settings.bins
+    linear = torch.linspace(lowest, highest, bins, device="cpu")
+    if settings.spacing == "linear":
+        return linear
+    logs = torch.linspace(math.log(lowest), math.log(highest), bins, device="cpu").exp()
+    share = torch.linspace(1, 0, bins, device="cpu")
+    return share * logs + (1 - share) * linear

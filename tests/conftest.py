@@ -23,6 +23,14 @@ settings.load_profile("canopy")
 DATA = Path(__file__).parent / "data"
 
 
+def pytest_collection_modifyitems(items):
+    """Skip what needs a CUDA device where there is none, and say so."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
 @pytest.fixture(autouse=True)
 def one_thread():
     """Let torch use one thread, whatever a training run has set: tests run side by side."""
@@ -43,6 +51,19 @@ def golden():
     """Weights, images and heights of the released architecture at a tiny size."""
     with np.load(DATA / "chmv1_tiny.npz") as stored:
         return dict(stored)
+
+
+@pytest.fixture(scope="session")
+def released():
+    """Heights of the int8 file, and what the colour-matching network does, at a tiny size."""
+    with np.load(DATA / "released_tiny.npz") as stored:
+        return dict(stored)
+
+
+@pytest.fixture(scope="session")
+def data_folder():
+    """The folder of golden numbers and files."""
+    return DATA
 
 
 class Mapped(NamedTuple):

@@ -79,7 +79,7 @@ def tiny_architecture(**encoder) -> Architecture:
             in_channels=(16,) * 4, in_strides=(16,) * 4, level_channels=(4, 4, 8, 8),
             width=8, head_channels=4,
         ),
-        bins=HeightBinsSettings(bins=16, maximum_m=TOP_M),
+        head=HeightBinsSettings(bins=16, maximum_m=TOP_M),
     )  # fmt: skip
 
 

@@ -30,6 +30,9 @@ FIXED = {
     "typer",
 }
 
+# Folders that may import what an extra brings, and the extra.
+EXTRAS = {"supervision": "train", "checkpoints": "chmv2"}
+
 
 def canonical(name: str) -> str:
     """Return a distribution's name in its normal form."""
@@ -126,8 +129,9 @@ def source_files() -> list[Path]:
 @pytest.mark.parametrize("path", source_files(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_import_is_declared(path: Path) -> None:
     declared = names(PROJECT["dependencies"])
-    if "supervision" in path.parts:
-        declared |= names(PROJECT["optional-dependencies"]["train"])
+    for folder, extra in EXTRAS.items():
+        if folder in path.parts:
+            declared |= names(PROJECT["optional-dependencies"][extra])
     assert undeclared(path, declared) == set()
 
 

@@ -203,6 +203,9 @@ def unknown_commands(text: str) -> set[str]:
     for line in re.findall(r"^(?:\$ )?canopy ([^#\n]+)", fenced(text), flags=re.MULTILINE):
         words = line.split()
         command = getattr(group, "commands", {}).get(words[0])
+        if hasattr(command, "commands"):  # a group of its own: canopy models list
+            words = words[1:] or ["--help"]
+            command = command.commands.get(words[0])
         known = {option for part in (group, command) if part for option in part.params}
         spelled = {word for option in known for word in (*option.opts, *option.secondary_opts)}
         if command is None and not words[0].startswith("-"):
@@ -224,7 +227,10 @@ def test_the_readme_names_only_what_exists() -> None:
 
 
 def test_an_invented_command_in_a_readme_is_caught() -> None:
-    commands = "make check bake JOBS=4\ncanopy map a.tif \\\n  --output b.tif --wish\ncanopy sing\n"
+    commands = (
+        "make check bake JOBS=4\ncanopy map a.tif \\\n  --output b.tif --wish\ncanopy sing\n"
+        "canopy models list --json\ncanopy models dance\ncanopy models fetch chmv2 --later\n"
+    )
     text = f"```sh\n{commands}```\n"
     assert unknown_targets(text, "check: lint\n") == {"bake"}
-    assert unknown_commands(text) == {"--wish", "sing"}
+    assert unknown_commands(text) == {"--wish", "sing", "dance", "--later"}

@@ -9,26 +9,19 @@ crown-sized detail that sixteen-pixel tokens lose, which matters when there is l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from canopy.encoders.tap import Levels, Tap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 TAPS = 4
 """A DPT decoder takes four levels."""
-
-
-class Tap(NamedTuple):
-    """One level of features for the decoder."""
-
-    features: Tensor
-    """Feature map (batch, channels, rows, columns)."""
-    class_token: Tensor | None
-    """Class token (batch, channels), or None for a convolutional level."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +46,7 @@ class EncoderSettings:
         mlp_ratio: width of a block's hidden layer over ``dim``.
     """
 
+    kind: Literal["vit"] = "vit"
     dim: int
     depth: int
     heads: int
@@ -90,6 +84,16 @@ class EncoderSettings:
         stem = (4, 8) if self.stem == "convolutional" else ()
         return (*stem, *(self.patch for _ in self.taps))
 
+    @property
+    def levels(self) -> Levels:
+        """What the encoder advertises of its taps."""
+        tokens = (False,) * (TAPS - len(self.taps)) + (True,) * len(self.taps)
+        return Levels(self.tap_channels, self.tap_strides, tokens)
+
+    def build(self) -> VisionTransformer:
+        """Return an encoder of this size with random weights."""
+        return VisionTransformer(self)
+
 
 class VisionTransformer(nn.Module):
     """Vision transformer (Dosovitskiy et al. 2021) with layer scale and tapped blocks.
@@ -102,6 +106,7 @@ class VisionTransformer(nn.Module):
         """Build the encoder with random weights."""
         super().__init__()
         self.settings = settings
+        self.multiple_px = settings.patch
         self.patch_embed = (
             PatchStem(settings) if settings.stem == "patch" else ConvolutionalStem(settings)
         )

@@ -29,6 +29,7 @@ from canopy.supervision.height_losses import (
 )
 from canopy.supervision.pairs import HeightPair, field_data_root, read_pairs
 from canopy.supervision.recipe import OptimiserSettings, Recipe, read_recipe, save_resolved
+from decoders import HeightBins
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +82,12 @@ def losses(
     pixels = torch.from_numpy(batch.pixels)
     heights, valid = torch.from_numpy(batch.heights), torch.from_numpy(batch.valid)
     mean, std = (torch.tensor(values).view(3, 1, 1) * 255 for values in (card.mean, card.std))
-    logits = network.bins.logits(network.decoder(network.encoder((pixels - mean) / std)))
-    prediction = network.bins.expectation(logits)
-    centres = network.bins.centres_m
+    head = bins_of(network)
+    logits = head.logits(network.decoder(network.encoder((pixels - mean) / std)))
+    prediction = head.expectation(logits)
     return {
         "height": height_loss(prediction, heights, valid, settings),
-        "bins": settings.bins * bin_loss(logits, heights, valid, centres),
+        "bins": settings.bins * bin_loss(logits, heights, valid, head.centres_m),
         "disagreement": settings.disagreement * disagreement(prediction, valid, batch.corners),
     }
 
@@ -151,11 +152,25 @@ def make_card(pairs: Sequence[HeightPair], recipe: Recipe) -> ModelCard:
 def start_at_prior(network: HeightNetwork, pairs: Sequence[HeightPair]) -> None:
     """Let the bins start from how often each height occurs in the plots."""
     heights = np.concatenate([pair.heights[pair.heights_valid] for pair in pairs])
-    centres = network.bins.centres_m.numpy()
+    head = bins_of(network)
+    centres = head.centres_m.numpy()
     nearest = np.abs(heights[:, None] - centres[None]).argmin(axis=1)
     counts = np.bincount(nearest, minlength=len(centres)) + 0.001 * len(heights)
     prior = torch.from_numpy(np.log(counts / counts.sum())).float()
-    network.bins.logits.bias = nn.Parameter(prior)
+    head.logits.bias = nn.Parameter(prior)
+
+
+def bins_of(network: HeightNetwork) -> HeightBins:
+    """The height bins of a network.
+
+    Raises:
+        RunError: If it has another head, which has no likelihood to learn from.
+    """
+    if not isinstance(network.head, HeightBins):
+        found = f"found a head of kind {network.head.settings.kind}"
+        message = f"{found}; expected bins, on whose likelihood the loss rests; take a head of bins"
+        raise RunError(message)
+    return network.head
 
 
 def make_optimiser(

@@ -77,7 +77,7 @@ class NetworkSettings:
         bins = HeightBinsSettings(
             bins=self.bins, minimum_m=0.0, maximum_m=self.bins - 1.0, readout="softmax"
         )
-        return Architecture(encoder=encoder, decoder=decoder, bins=bins)
+        return Architecture(encoder=encoder, decoder=decoder, head=bins)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ def golden_model(golden):
         decoder=DPTSettings(
             in_channels=(32,) * 4, in_strides=(16,) * 4, level_channels=(8, 16, 32, 64), width=32
         ),
-        bins=HeightBinsSettings(),
+        head=HeightBinsSettings(),
     )
     network = HeightNetwork(architecture)
     state = {name[2:]: torch.from_numpy(golden[name]) for name in golden if name.startswith("w.")}

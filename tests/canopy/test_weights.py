@@ -87,15 +87,31 @@ def test_a_malformed_name_on_the_hub_is_refused():
         (lambda config: config["architecture"]["encoder"].update(width=1), "unknown .*width"),
         (lambda config: config.pop("gsd_m"), "gsd_m"),
         (lambda config: config.pop("architecture"), "has no architecture"),
-        (lambda config: config["architecture"].pop("bins"), "bins"),
-        (lambda config: config["architecture"].update(bins=3), "expected an object"),
+        (lambda config: config["architecture"].pop("head"), "head"),
+        (lambda config: config["architecture"].update(head=3), "expected an object"),
         (lambda config: config.update(gsd_m="0.6"), "gsd_m"),
         (lambda config: config.update(mean=[0.4, 0.4]), "mean"),
         (lambda config: config.update(std=[0.2, "x", 0.2]), "std"),
         (lambda config: config.update(tile_px=64.5), "tile_px"),
         (lambda config: config["architecture"]["encoder"].update(heads=3), "heads 3"),
+        (
+            lambda config: config["architecture"]["encoder"].update(kind="cnn"),
+            "encoder is of kind 'cnn': expected one of vit, timm",
+        ),
+        (
+            lambda config: config["architecture"]["decoder"].update(kind="unett"),
+            "decoder is of kind 'unett': expected one of dpt, linear, unet",
+        ),
+        (
+            lambda config: config["architecture"]["head"].update(kind=3),
+            "head is of kind 3: expected one of bins, regression",
+        ),
+        (
+            lambda config: config["architecture"]["decoder"].update(in_channels=[9, 9, 9, 9]),
+            "takes taps of channels .* the encoder gives",
+        ),
         (lambda config: config["architecture"]["encoder"].update(dim="16"), "dim"),
-        (lambda config: config["architecture"]["bins"].update(readout="cubic"), "readout"),
+        (lambda config: config["architecture"]["head"].update(readout="cubic"), "readout"),
     ],
 )
 def test_a_wrong_configuration_is_refused_by_name(folder, change, said):
@@ -110,8 +126,8 @@ def test_a_configuration_that_is_none_is_refused(folder, text):
 
 
 def test_a_missing_tensor_is_named(folder):
-    change_weights(folder, lambda tensors: tensors.pop("bins.logits.bias"))
-    refused(folder, r"model\.safetensors .*missing bins\.logits\.bias")
+    change_weights(folder, lambda tensors: tensors.pop("head.logits.bias"))
+    refused(folder, r"model\.safetensors .*missing head\.logits\.bias")
 
 
 def test_a_tensor_too_many_is_named(folder):
@@ -120,8 +136,8 @@ def test_a_tensor_too_many_is_named(folder):
 
 
 def test_a_tensor_of_another_shape_is_named(folder):
-    change_weights(folder, lambda tensors: tensors.update({"bins.logits.bias": torch.zeros(3)}))
-    refused(folder, r"bins\.logits\.bias has shape \(3,\), the configuration says \(16,\)")
+    change_weights(folder, lambda tensors: tensors.update({"head.logits.bias": torch.zeros(3)}))
+    refused(folder, r"head\.logits\.bias has shape \(3,\), the configuration says \(16,\)")
 
 
 @pytest.mark.parametrize("keep", [0, 4, 500, -100])

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from decoders import DPTDecoder, DPTSettings
-from decoders.dpt import resizing, twice
+from decoders.dpt import twice
 
 
 def settings(**changes):
@@ -88,11 +88,21 @@ def test_a_fusion_is_the_released_one_in_another_order():
     torch.testing.assert_close(fusion(coarse, fine), expected)
 
 
-@pytest.mark.parametrize(("factor", "size"), [(4.0, 24), (2.0, 12), (1.0, 6), (0.5, 3)])
-def test_a_level_is_resized_by_its_factor(factor, size):
-    assert resizing(3, factor, "zeros")(torch.rand(1, 3, 6, 6)).shape == (1, 3, size, size)
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    ("patch", "tokens", "side"), [(14, 4, 56), (14, 3, 56), (8, 6, 48), (16, 4, 64)]
+)
+def test_a_patch_of_any_size_is_taken_to_pixels(patch, tokens, side):
+    sizes = settings(in_strides=(patch,) * 4, patch=patch)
+    decoder = DPTDecoder(sizes).eval()
+    given = [(torch.rand(1, 8, tokens, tokens), torch.rand(1, 8)) for _ in range(4)]
+    assert decoder(given).shape == (1, 5, side, side)
+    assert decoder.multiple_px == 2 * patch
 
 
-def test_a_factor_that_no_layer_serves_is_refused():
-    with pytest.raises(ValueError, match=r"resizes a tap by 0\.25"):
-        resizing(3, 0.25, "zeros")
+@torch.inference_mode()
+def test_the_last_four_taps_of_more_are_read():
+    sizes = settings(in_channels=(8,) * 4, in_strides=(4, 8, 16, 32), readout=(False,) * 4)
+    decoder = DPTDecoder(sizes).eval()
+    given = [(torch.rand(1, 8, 64 // stride, 64 // stride), None) for stride in (2, 4, 8, 16, 32)]
+    torch.testing.assert_close(decoder(given), decoder(given[1:]))

@@ -115,7 +115,7 @@ def test_tiles_of_other_ground_are_not_compared():
 def test_the_average_starts_from_what_was_learned(pairs):
     slow = replace(TINY, optimiser=OptimiserSettings(average=0.9999))
     fast = replace(TINY, optimiser=OptimiserSettings(average=0.0))
-    one, other = (weights_of(fit(pairs, recipe))["bins.logits.weight"] for recipe in (slow, fast))
+    one, other = (weights_of(fit(pairs, recipe))["head.logits.weight"] for recipe in (slow, fast))
     assert not torch.equal(one, other)
     assert float((one - other).abs().max()) < 0.1
 
