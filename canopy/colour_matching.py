@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 WINDOW_PX = 256
 """Side of what the network sees; its first dense layer fixes it [px]."""
+BATCH = 16
+"""Windows that the network sees at once: a wide scene has many in a row."""
 PERCENTILES = (5, 95)
 CHANNELS = (3, 8, 16, 32, 64, 64, 128)
 FLATTEST = 1 / 255
@@ -138,8 +140,9 @@ class ColourMatcher:
     @torch.inference_mode()
     def predict(self, images: Floats) -> Floats:
         """Return percentiles (batch, 6) of images (batch, 3, 256, 256) in [0, 1]."""
-        pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
-        percentiles: Floats = self.network(pixels).float().cpu().numpy()
+        pixels = torch.from_numpy(np.ascontiguousarray(images))
+        parts = [self.network(part.to(self.device)) for part in torch.split(pixels, BATCH)]
+        percentiles: Floats = torch.cat(parts).float().cpu().numpy()
         return percentiles
 
     def stretches(self, windows: Floats, valid: npt.NDArray[np.bool_]) -> Stretches:

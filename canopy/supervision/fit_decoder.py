@@ -146,6 +146,7 @@ def make_card(pairs: Sequence[HeightPair], recipe: Recipe) -> ModelCard:
         overlap_px=card.overlap_px,
         url=card.url,
         notice=card.notice,
+        imagery="aerial",  # NEON's camera
     )
 
 
