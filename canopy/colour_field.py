@@ -120,7 +120,7 @@ class ColourField:
         windows = np.stack([pixels[:, :, start : start + width] for start in starts])
         masks = np.stack([valid[:, start : start + width] for start in starts])
         found = self.matcher.stretches(windows, masks)
-        says = masks.any(axis=(1, 2), keepdims=True)[:, 0].astype(np.float32)
+        says = np.array([[mask.any()] for mask in masks], np.float32)
         each = np.concatenate([found.gain * says, found.offset * says, says], axis=1)
         before, weight = self.across.neighbours(np.arange(self.across.length))
         after = np.minimum(before + 1, len(starts) - 1)
