@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from canopy.errors import FetchError, ModelError
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
     from canopy.zoo.entries import HttpFile, ZooEntry
     from canopy.zoo.transfer import Patience, Progress
+
+MIRROR_VARIABLE = "CANOPY_MIRROR"
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +63,7 @@ def fetch(
         return shipped_folder(entry)
     if isinstance(source, HubRepository):
         return fetch_repository(entry, source, accept_licence=accept_licence, progress=progress)
+    source = mirrored(source)
     path = entry_file(entry, source)
     if path.is_file():
         return _verified(entry, source, path)
@@ -74,6 +79,17 @@ def fetch(
         _check_digest(entry, source, path, part)
         part.finish(path)
     return path
+
+
+def mirrored(source: HttpFile) -> HttpFile:
+    """Return where a file is asked for: on the mirror that CANOPY_MIRROR names, if it names one.
+
+    A mirror is a folder on a web server that holds the files under their released names.
+    """
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    if not mirror:
+        return source
+    return replace(source, url=f"{mirror.rstrip('/')}/{source.url.rpartition('/')[2]}")
 
 
 def _verified(entry: ZooEntry, source: HttpFile, path: Path) -> Path:
