@@ -3,7 +3,7 @@
 In one process and in turn, on the same random images and weights:
 
 * ``loop``: the authors' inference: eager float32, a batch of 16, NCHW.
-* ``limit``: the network alone, compiled, bfloat16, channels last, at the batch that fits, its
+* ``limit``: the network alone, compiled, float16, channels last, at the batch that fits, its
   input already on the device.
 * ``canopy``: `HeightModel.predict` as a map calls it: numpy in, numpy out, its own choice of
   precision and batch.

@@ -135,8 +135,8 @@ def map_scene(
     precision: Annotated[
         PrecisionChoice,
         typer.Option(
-            help="auto: float32 on a CPU; on CUDA bfloat16, if heights stay within 0.05 m in "
-            "the mean."
+            help="auto: float32 on a CPU; on CUDA float16, if heights stay within 0.05 m in the "
+            "mean."
         ),
     ] = PrecisionChoice.auto,
     compile_: Annotated[

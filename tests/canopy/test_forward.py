@@ -118,6 +118,27 @@ def test_a_precision_that_does_not_agree_is_left(off, falls_back, caplog):
     assert ("going on in float32" in caplog.text) == falls_back
 
 
+class Overflowing(nn.Module):
+    """Heights beyond the range of float16 wherever an image is bright."""
+
+    def forward(self, images):
+        heights = images[:, 0]
+        if torch.is_autocast_enabled("cpu"):
+            return torch.where(heights > 0.9, torch.inf, heights)
+        return heights
+
+
+def test_heights_that_are_no_numbers_are_made_again_in_float32(caplog):
+    forward = Forward(Overflowing(), CPU, ForwardSettings(precision="float16"))
+    dark, bright = torch.full((2, 3, 8, 8), 0.5), torch.full((2, 3, 8, 8), 0.95)
+    assert torch.equal(forward(dark), dark[:, 0])
+    assert forward.dtype == torch.float16
+    with caplog.at_level(logging.WARNING):
+        assert torch.equal(forward(bright), bright[:, 0])
+    assert forward.dtype == torch.float32
+    assert "going on in float32" in caplog.text
+
+
 def test_a_precision_that_was_asked_for_stays_and_its_error_is_said(caplog):
     images = torch.rand(1, 3, 8, 8)
     with caplog.at_level(logging.WARNING):
