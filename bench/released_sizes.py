@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import torch
 
-from canopy.checkpoints.chmv1 import SIZES, UNUSED, chmv1_card
+from canopy.checkpoints.chmv1 import SIZES, UNUSED, chmv1_card, released_name
 from canopy.encoders import EncoderSettings
 from canopy.height_model import HeightModel
 from canopy.height_network import Architecture, HeightNetwork
@@ -26,30 +25,6 @@ LEVELS = {
     "huge": (160, 320, 640, 1280),
 }
 WIDTHS = {"tiny": 32, "large": 256, "huge": 256}
-
-RELEASED = (
-    (r"^encoder\.", "backbone."),
-    (
-        r"^decoder\.reassemblies\.(\d)\.projection\.",
-        r"decode_head.reassemble_blocks.projects.\1.conv.",
-    ),
-    (r"^decoder\.reassemblies\.(\d)\.resize\.", r"decode_head.reassemble_blocks.resize_layers.\1."),
-    (
-        r"^decoder\.reassemblies\.(\d)\.readout\.",
-        r"decode_head.reassemble_blocks.readout_projects.\1.0.",
-    ),
-    (r"^decoder\.convs\.(\d)\.", r"decode_head.convs.\1.conv."),
-    (r"^decoder\.fusions\.(\d)\.projection\.", r"decode_head.fusion_blocks.\1.project.conv."),
-    (
-        r"^decoder\.fusions\.(\d)\.residual(\d)\.conv(\d)\.",
-        r"decode_head.fusion_blocks.\1.res_conv_unit\2.conv\3.conv.",
-    ),
-    (r"^decoder\.projection\.", "decode_head.project.conv."),
-    (r"^decoder\.reduction\.", "decode_head.conv_depth.head.0."),
-    (r"^decoder\.refinement\.", "decode_head.conv_depth.head.2."),
-    (r"^head\.logits\.", "decode_head.conv_depth.head.4."),
-)
-"""Names here, and in the released files."""
 
 
 def architecture_of(size: str) -> Architecture:
@@ -84,13 +59,7 @@ def model_of(size: str, device: str = "cpu", run: ForwardSettings | None = None)
 def released_state(size: str) -> dict[str, Tensor]:
     """Return random weights of a released size under the names of the released files."""
     network = HeightNetwork(architecture_of(size))
-    state = {}
-    for name, tensor in network.state_dict().items():
-        for pattern, replacement in RELEASED:
-            there, count = re.subn(pattern, replacement, name)
-            if count:
-                state[there] = tensor
-                break
+    state = {released_name(name): tensor for name, tensor in network.state_dict().items()}
     dim = network.encoder.settings.dim
     return state | {name: torch.zeros(1, dim).squeeze() for name in UNUSED}
 

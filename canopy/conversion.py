@@ -9,10 +9,11 @@ import numpy as np
 
 from canopy.checkpoints.chmv2 import convert_authors_files, write_chmv2_folder
 from canopy.checkpoints.chmv2_folder import read_object
-from canopy.checkpoints.container import open_state_file
+from canopy.checkpoints.container import open_state_file, refuse_damaged
 from canopy.checkpoints.released import load_released
 from canopy.errors import ModelError, OutputError
 from canopy.model_folder import CONFIG_FILE, WEIGHTS_FILE, save_height_model
+from canopy.strict_weights import refuse_no_numbers
 from canopy.weights import Place, load_place
 from canopy.zoo.cache import file_sha256, recorded_digest
 
@@ -57,7 +58,10 @@ def verify_model(path: Path) -> Verified:
             recorded; or its heights are not finite.
     """
     weights = path / WEIGHTS_FILE if path.is_dir() else path
+    if not path.is_dir():
+        refuse_damaged(path)
     network, description, card = load_and_try(path)
+    refuse_no_numbers(network, weights)
     digest = file_sha256(weights)
     recorded = recorded_digest(weights)
     if recorded not in {None, digest}:

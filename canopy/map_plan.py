@@ -94,6 +94,12 @@ def plan_map(
     )
     stretch = choose_stretch(settings.stretch, scene.dtype, lambda: read_sample(scene))
     if stretch and settings.radiometry == "none":
+        if settings.stretch == "auto":
+            msg = (
+                f"radiometry none with a stretch of auto: {scene.source} has {scene.dtype}, whose "
+                "values would be stretched; choose --stretch none or LOW,HIGH"
+            )
+            raise SettingsError(msg)
         stretch = replace(stretch, clips=False)
     return MapPlan(
         scene=scene,
@@ -156,6 +162,7 @@ def identity(
         "mean": model.card.mean,
         "std": model.card.std,
         "precision": settings.precision,
+        "compile": settings.compiled,
         "grid": settings.grid,
         "resolution": settings.resolution_m,
         "tile": model.card.tile_px if settings.tile_px is None else settings.tile_px,

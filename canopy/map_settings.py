@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -76,9 +77,9 @@ class MapSettings:
             if length is not None and not 0 < length < float("inf"):
                 msg = f"{name} of {length} m: expected a length above 0"
                 raise SettingsError(msg)
-        if isinstance(self.stretch, tuple) and not self.stretch[0] < self.stretch[1]:
-            low, high = self.stretch
-            msg = f"stretch {low:g},{high:g}: the first value must be below the second"
+        ends = self.stretch if isinstance(self.stretch, tuple) else (0.0, 1.0)
+        if not -math.inf < ends[0] < ends[1] < math.inf:
+            msg = f"stretch {ends[0]:g},{ends[1]:g}: the first value must be below the second"
             raise SettingsError(msg)
         self._check_radiometry()
         if self.batch is not None and self.batch < 1:
@@ -109,6 +110,7 @@ class MapSettings:
         if self.radiometry == "none" and (self.mean or self.std):
             msg = "radiometry none with a mean or std: nothing is normalised then, drop one"
             raise SettingsError(msg)
-        if self.std and min(self.std) <= 0:
-            msg = f"std {self.std}: expected three numbers above 0"
+        numbers = (*(self.mean or ()), *(self.std or ()))
+        if not all(map(math.isfinite, numbers)) or min(self.std or (1,)) <= 0:
+            msg = f"mean {self.mean}, std {self.std}: expected finite numbers, a std above 0"
             raise SettingsError(msg)

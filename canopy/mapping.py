@@ -19,7 +19,13 @@ from canopy.map_report import MapReport
 from canopy.map_settings import MapSettings
 from canopy.prediction import finished_rows
 from canopy.products import Outputs, plan_outputs, write_products
-from canopy.weights import DEFAULT_MODEL, load_colour_matcher, load_height_model
+from canopy.weights import (
+    DEFAULT_MODEL,
+    card_of,
+    load_colour_matcher,
+    load_height_model,
+    zoo_entry,
+)
 from geo.cog import refuse_without_room, room_needed
 from geo.partial_map import open_partial_map
 from geo.scene import open_scene
@@ -30,9 +36,11 @@ if TYPE_CHECKING:
 
     from canopy.height_model import HeightModel
     from canopy.map_plan import MapPlan
+    from canopy.model_card import ModelCard
     from canopy.prediction import FinishedRows, Progress
     from geo.partial_map import PartialMap
     from geo.raster import Pixels
+    from geo.scene import Scene
 
 
 def map_heights(
@@ -123,7 +131,7 @@ def prepare_map(
         CanopyError: the settings, the model or the output do not fit.
         GeoError: the scene cannot be read or put on a grid, or there is no room for the map.
     """
-    scene = open_scene(source, bands=settings.bands, pixel_size_m=settings.pixel_size_m)
+    scene, outputs = check_request(source, output, model=model, settings=settings)
     if isinstance(model, str | Path):
         model = load_height_model(model, device=device)
     model = adapted(model, settings)
@@ -131,9 +139,47 @@ def prepare_map(
     if settings.radiometry == "aerial":
         colours = load_colour_matcher(settings.colours, device=model.device.type)
     plan = plan_map(scene, model, settings, colours)
-    outputs = plan_outputs(Path(output), plan)
     refuse_without_room(outputs.map.parent, space_needed(plan))
     return MapJob(plan=plan, model=model, outputs=outputs)
+
+
+def check_request(
+    source: str | Path,
+    output: str | Path,
+    *,
+    model: HeightModel | str | Path,
+    settings: MapSettings,
+) -> tuple[Scene, Outputs]:
+    """Check all of a request that can be checked before a model is fetched or loaded.
+
+    Returns:
+        The scene, opened, and where the files of the map will stand.
+
+    Raises:
+        CanopyError: the settings or the output do not fit.
+        GeoError: the scene cannot be read.
+    """
+    scene = open_scene(source, bands=settings.bands, pixel_size_m=settings.pixel_size_m)
+    outputs = plan_outputs(Path(output), scene.source, settings)
+    entry = zoo_entry(str(model)) if isinstance(model, str | Path) else None
+    card = card_of(entry) if entry else getattr(model, "card", None)
+    if card:
+        refuse_matched_colours(card, settings)
+    return scene, outputs
+
+
+def refuse_matched_colours(card: ModelCard, settings: MapSettings) -> None:
+    """Refuse to match colours for a model that learned from aerial images.
+
+    Raises:
+        SettingsError: that is asked for.
+    """
+    if settings.radiometry == "aerial" and card.imagery == "aerial":
+        msg = (
+            f"radiometry aerial with {card.name}: the model learned from aerial images, whose "
+            "colours are not to be matched to satellite images, leave it out"
+        )
+        raise SettingsError(msg)
 
 
 def adapted(model: HeightModel, settings: MapSettings) -> HeightModel:
@@ -142,14 +188,8 @@ def adapted(model: HeightModel, settings: MapSettings) -> HeightModel:
     Raises:
         SettingsError: colours shall be matched for a model of aerial images.
     """
-    card = model.card
-    if settings.radiometry == "aerial" and card.imagery == "aerial":
-        msg = (
-            f"radiometry aerial with {card.name}: the model learned from aerial images, whose "
-            "colours are not to be matched to satellite images, leave it out"
-        )
-        raise SettingsError(msg)
-    run = model.run
+    card, run = model.card, model.run
+    refuse_matched_colours(card, settings)
     if (settings.precision, settings.compiled) != ("auto", False):
         run = ForwardSettings(precision=settings.precision, compiled=settings.compiled)
     return replace(

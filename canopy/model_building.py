@@ -114,4 +114,5 @@ def fitted(card: ModelCard, multiple_px: int) -> ModelCard:
     if card.multiple_px % multiple_px == 0 and card.tile_px % card.multiple_px == 0:
         return card
     tile_px = max(1, card.tile_px // multiple_px) * multiple_px
-    return replace(card, multiple_px=multiple_px, tile_px=tile_px)
+    overlap_px = min(card.overlap_px, tile_px // 2)
+    return replace(card, multiple_px=multiple_px, tile_px=tile_px, overlap_px=overlap_px)

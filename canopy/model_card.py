@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,3 +48,23 @@ class ModelCard:
     notice: str = ""
     imagery: Literal["satellite", "aerial", "any"] = "any"
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no model has.
+
+        Raises:
+            ValueError: one of them is out of range.
+        """
+        numbers = (*self.mean, *self.std, self.gsd_m, self.maximum_height_m)
+        if not all(map(math.isfinite, numbers)) or min(*self.std, *numbers[-2:]) <= 0:
+            msg = (
+                f"mean {self.mean}, std {self.std}, gsd {self.gsd_m} m, heights up to "
+                f"{self.maximum_height_m} m: expected finite numbers, all but the mean above 0"
+            )
+            raise ValueError(msg)
+        if self.multiple_px < 1 or self.tile_px < 1 or self.tile_px % self.multiple_px:
+            msg = f"tiles of {self.tile_px} px: expected a multiple of {self.multiple_px} px"
+            raise ValueError(msg)
+        if not 0 <= self.overlap_px <= self.tile_px // 2:
+            msg = f"overlap of {self.overlap_px} px: expected 0 to half a tile"
+            raise ValueError(msg)

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, g
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from canopy.errors import ModelError
 from canopy.height_model import HeightModel
 from canopy.height_network import Architecture, HeightNetwork
 from canopy.model_card import ModelCard
-from canopy.strict_weights import key_differences, load_state_strictly
+from canopy.strict_weights import (
+    key_differences,
+    load_state_strictly,
+    read_safetensors,
+)
 from decoders import kinds
 from geo.errors import MapFileError
 from geo.whole_file import whole_file
@@ -31,6 +35,9 @@ WEIGHTS_FILE = "model.safetensors"
 
 OLD_HEAD = "bins"
 """What the head was called in the first files, both in the configuration and in names."""
+
+UNBUILDABLE = (ValueError, TypeError, RuntimeError, ArithmeticError, MemoryError)
+"""What torch, timm and others raise where sizes make no sense."""
 
 Settings = TypeVar("Settings")
 
@@ -142,7 +149,7 @@ def settings_class(hint: Any, value: object, where: str) -> type[Any] | None:  #
     members = get_args(hint) if isinstance(hint, UnionType) else ()
     if not members or not all(map(is_dataclass, members)):
         return None
-    kind = value.get("kind") if isinstance(value, dict) else None
+    kind = str(value["kind"]) if isinstance(value, dict) and "kind" in value else None
     if kind is None:
         first: type[Any] = members[0]
         return first
@@ -187,8 +194,9 @@ def load_network(architecture: Architecture, path: Path) -> HeightNetwork:
             # where the network is built in memory.
             network = HeightNetwork(architecture)
             load_state_strictly(network, tensors, path)
-    except ValueError as error:
-        msg = f"{path.with_name(CONFIG_FILE)}: no network can be built ({error})"
+    except UNBUILDABLE as error:
+        reason = " ".join(str(error).split())[:160]
+        msg = f"{path.with_name(CONFIG_FILE)}: no network can be built ({reason})"
         raise ModelError(msg) from error
     return network
 
@@ -215,11 +223,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         ModelError: the file is missing or broken.
     """
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        msg = f"{path} cannot be read as safetensors ({error}): fetch the model again"
-        raise ModelError(msg) from error
+    tensors = read_safetensors(path)
     return {
         f"head.{rest}" if part == OLD_HEAD else name: tensor
         for name, tensor in tensors.items()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from canopy.colour_field import ColourField
+from canopy.errors import RunError
 from canopy.prefetch import prefetched
 from canopy.radiometry import as_unit
 from geo.axis_weights import HALF, LEAST_WEIGHT
@@ -183,7 +184,14 @@ def predict(
     down = plan.tiles.rows[strip.index]
     for batch in batches:
         tiles = [cut(strip.pixels, down, plan.tiles.columns[column]) for column in batch]
-        yield from zip(batch, model.predict(np.stack(tiles)), strict=True)
+        heights = model.predict(np.stack(tiles))
+        if not np.isfinite(heights).all():
+            msg = (
+                f"{model.card.name} predicts heights that are no numbers: its weights are broken "
+                "or its input is, see canopy models verify"
+            )
+            raise RunError(msg)
+        yield from zip(batch, heights, strict=True)
         if progress:
             progress(before + batch[-1] + 1, plan.tiles.count)
 

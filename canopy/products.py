@@ -32,6 +32,7 @@ from geo.style import display_maximum, write_qml
 if TYPE_CHECKING:
     from canopy.height_model import HeightModel
     from canopy.map_plan import MapPlan
+    from canopy.map_settings import MapSettings
     from geo.grid import Grid
     from geo.partial_map import PartialMap
     from geo.raster import Mask, Pixels
@@ -68,14 +69,18 @@ class Outputs:
         return [path for path in (self.style, self.preview, self.item, self.map) if path]
 
 
-def plan_outputs(output: Path, plan: MapPlan) -> Outputs:
+def plan_outputs(output: Path, source: str, settings: MapSettings) -> Outputs:
     """Decide where the files of a map will stand, and that they may.
+
+    Args:
+        output: where the map will stand.
+        source: the scene, which must not be written over.
+        settings: what the user chose.
 
     Raises:
         OutputError: one would replace the scene, or what may not be overwritten; or the folder
             is missing.
     """
-    settings = plan.settings
     outputs = Outputs(
         map=output,
         style=output.with_suffix(".qml"),
@@ -91,24 +96,23 @@ def plan_outputs(output: Path, plan: MapPlan) -> Outputs:
     # A run that was killed while its files were put in place has left some of them.
     resumes = settings.resume and partial_folder(output).exists()
     for path in [output] if resumes else outputs.files:
-        refuse_collision(path, plan)
+        refuse_collision(path, source, overwrite=settings.overwrite)
     return outputs
 
 
-def refuse_collision(path: Path, plan: MapPlan) -> None:
+def refuse_collision(path: Path, source: str, *, overwrite: bool) -> None:
     """Refuse to write over the scene, a folder, or what may not be overwritten.
 
     Raises:
         OutputError: the path is one of them.
     """
-    source = plan.scene.source
     if not is_remote(source) and path.exists() and Path(source).exists() and path.samefile(source):
         msg = f"output {path} is the scene itself: choose another output"
         raise OutputError(msg)
     if path.is_dir():
         msg = f"output {path} is a folder: name a file in it, such as {path / 'height.tif'}"
         raise OutputError(msg)
-    if path.exists() and not plan.settings.overwrite:
+    if path.exists() and not overwrite:
         msg = f"{path} exists: choose another output, or replace it with --overwrite"
         raise OutputError(msg)
 

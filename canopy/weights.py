@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +18,7 @@ from canopy.colour_matching import ColourMatcher
 from canopy.errors import ModelError
 from canopy.height_model import HeightModel
 from canopy.model_folder import CONFIG_FILE, WEIGHTS_FILE, load_model_folder, read_config
-from canopy.zoo.cache import cached, entry_folder, file_sha256
+from canopy.zoo.cache import cached, entry_folder, file_sha256, recorded_digest
 from canopy.zoo.entries import ZOO, HubRepository, Shipped, find_entry
 from canopy.zoo.fetch import fetch
 from canopy.zoo.hub import fetch_reference
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from canopy.zoo.entries import ZooEntry
 
     Progress = Callable[[int, int | None], None]
+
+log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "canopy-tiny"
 COLOURS = "chmv1-colours"
@@ -87,14 +91,29 @@ def load_place(place: Place, *, device: str = "auto") -> HeightModel:
         raise ModelError(msg)
     card = released.card
     if place.entry:
-        card = named(card, place.entry)
+        card = card_in_zoo(card, place.entry, path)
     return HeightModel(
         network=released.network,
         card=card,
         architecture=released.architecture,
-        fingerprint=file_sha256(path),
+        fingerprint=digest_of(place),
         device=target,
     )
+
+
+def card_in_zoo(card: ModelCard, entry: ZooEntry, path: Path) -> ModelCard:
+    """Return the card of a file of the zoo, by its contents where the zoo says something else."""
+    expected = card_of(entry)
+    if expected and card.summary == chmv1_card_of(entry).summary:
+        return named(card, entry)
+    log.warning("%s is %s, not %s: it is taken for what it is", path, card.name, entry.name)
+    return card
+
+
+def digest_of(place: Place) -> str:
+    """Return the sha256 of a file; one that the zoo has just checked is not read again."""
+    known = recorded_digest(place.path) if place.entry else None
+    return known or file_sha256(place.path)
 
 
 def load_folder(folder: Path, entry: ZooEntry | None, device: torch.device) -> HeightModel:
@@ -162,10 +181,12 @@ def find_model(
     path = Path(name)
     if text and (path.is_file() or (path / CONFIG_FILE).is_file()):
         return Place(path=path)
-    known = ", ".join(entry.name for entry in ZOO if entry.kind == "height model")
+    known = [entry.name for entry in ZOO if entry.kind == "height model"]
+    near = get_close_matches(text.lower(), known, n=2)
+    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
     msg = (
-        f"no model {name}: expected one of {known}; a folder with {CONFIG_FILE} and "
-        f"{WEIGHTS_FILE}; a released file; or hf:OWNER/REPO"
+        f"no model {name}{hint}: expected one of {', '.join(known)}; a folder with "
+        f"{CONFIG_FILE} and {WEIGHTS_FILE}; a released file; or hf:OWNER/REPO"
     )
     raise ModelError(msg)
 
@@ -177,6 +198,8 @@ def zoo_entry(name: str) -> ZooEntry | None:
 
 def is_here(name: str) -> bool:
     """Whether a model need not be fetched: it stands here, or is no name of the zoo."""
+    if name.startswith(HUB):
+        return False  # the Hub's own cache knows, once it is asked
     entry = zoo_entry(name)
     return entry is None or cached(entry) is not None
 
@@ -193,8 +216,13 @@ def card_of(entry: ZooEntry) -> ModelCard | None:
     if isinstance(entry.source, HubRepository):
         card = chmv2_card({"max_depth": CHMV2_MAXIMUM_M}, cached(entry) or entry_folder(entry))
         return replace(card, name=entry.name)
+    return named(chmv1_card_of(entry), entry)
+
+
+def chmv1_card_of(entry: ZooEntry) -> ModelCard:
+    """Return what the file of a CHMv1 entry should say of itself."""
     size = "large" if "large" in entry.name else "huge"
-    return named(chmv1_card(size, quantised="int8" in entry.name), entry)
+    return chmv1_card(size, quantised="int8" in entry.name)
 
 
 def named(card: ModelCard, entry: ZooEntry) -> ModelCard:

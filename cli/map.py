@@ -164,6 +164,7 @@ def map_scene(
     """
     show_notes(quiet=quiet)
     from canopy.map_settings import MapSettings  # noqa: PLC0415 - help must not wait for torch
+    from canopy.mapping import check_request  # noqa: PLC0415
 
     settings = MapSettings(
         bands=parse_bands(bands),
@@ -186,6 +187,7 @@ def map_scene(
         overwrite=overwrite,
         resume=resume,
     )
+    check_request(scene, output, model=model, settings=settings)
     bring_models([model, *colour_models(settings)], fetches=not dry_run, quiet=quiet)
     if dry_run:
         summary = plan_only(scene, output, model, device.value, settings, quiet=quiet)

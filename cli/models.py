@@ -67,6 +67,10 @@ def show_model(
     """Show the card of a model: what it expects, what it learned from, its licence."""
     from canopy.model_summary import summarise_model  # noqa: PLC0415 - help must not wait for torch
 
+    if stac and as_json:
+        msg = "--stac prints JSON already: drop --json"
+        raise typer.BadParameter(msg)
+    show_notes(quiet=True)
     facts = summarise_model(name)
     if stac:
         print_json(facts.as_stac())
@@ -111,6 +115,7 @@ def verify_path(
     """Say what a file or folder is, whatever it is called, and that it is whole."""
     from canopy.conversion import verify_model  # noqa: PLC0415 - help must not wait for torch
 
+    show_notes(quiet=True)
     verified = verify_model(path)
     if as_json:
         print_json(verified_as_json(verified))
@@ -141,6 +146,7 @@ def convert_file(
     """Write a released file as a folder with config.json and model.safetensors."""
     from canopy.conversion import convert_model  # noqa: PLC0415 - help must not wait for torch
 
+    show_notes(quiet=True)
     say(f"written  {convert_model(path, output, backbone=backbone)}")
 
 

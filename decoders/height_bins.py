@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+MOST_BINS = 1 << 14
 CHUNK_PIXELS = 1 << 14
 """Pixels whose bin weights are held at once without gradients: they then stay in the cache."""
 
@@ -46,7 +47,13 @@ class HeightBinsSettings:
     spacing: Literal["linear", "mixlog"] = "linear"
 
     def __post_init__(self) -> None:
-        """Refuse a logarithm of nothing."""
+        """Refuse bins that cannot be, and a logarithm of nothing."""
+        if not 1 < self.bins <= MOST_BINS:
+            msg = f"{self.bins} bins: expected 2 to {MOST_BINS}"
+            raise ValueError(msg)
+        if not 0 <= self.minimum_m < self.maximum_m < math.inf:
+            msg = f"bins from {self.minimum_m} to {self.maximum_m} m: expected 0 or more, ascending"
+            raise ValueError(msg)
         if self.spacing == "mixlog" and self.minimum_m <= 0:
             msg = f"minimum_m {self.minimum_m}: mixlog spacing needs a lowest centre above 0 m"
             raise ValueError(msg)

@@ -22,32 +22,26 @@ from canopy.model_card import ModelCard
 from decoders import DPTSettings, HeightBinsSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 NAMES = (
-    (r"^backbone\.", "encoder."),
+    ("backbone.", "encoder."),
+    ("decode_head.reassemble_blocks.projects.#.conv.", "decoder.reassemblies.#.projection."),
+    ("decode_head.reassemble_blocks.resize_layers.#.", "decoder.reassemblies.#.resize."),
+    ("decode_head.reassemble_blocks.readout_projects.#.0.", "decoder.reassemblies.#.readout."),
+    ("decode_head.convs.#.conv.", "decoder.convs.#."),
+    ("decode_head.fusion_blocks.#.project.conv.", "decoder.fusions.#.projection."),
     (
-        r"^decode_head\.reassemble_blocks\.projects\.(\d)\.conv\.",
-        r"decoder.reassemblies.\1.projection.",
+        "decode_head.fusion_blocks.#.res_conv_unit#.conv#.conv.",
+        "decoder.fusions.#.residual#.conv#.",
     ),
-    (r"^decode_head\.reassemble_blocks\.resize_layers\.(\d)\.", r"decoder.reassemblies.\1.resize."),
-    (
-        r"^decode_head\.reassemble_blocks\.readout_projects\.(\d)\.0\.",
-        r"decoder.reassemblies.\1.readout.",
-    ),
-    (r"^decode_head\.convs\.(\d)\.conv\.", r"decoder.convs.\1."),
-    (r"^decode_head\.fusion_blocks\.(\d)\.project\.conv\.", r"decoder.fusions.\1.projection."),
-    (
-        r"^decode_head\.fusion_blocks\.(\d)\.res_conv_unit(\d)\.conv(\d)\.conv\.",
-        r"decoder.fusions.\1.residual\2.conv\3.",
-    ),
-    (r"^decode_head\.project\.conv\.", "decoder.projection."),
-    (r"^decode_head\.conv_depth\.head\.0\.", "decoder.reduction."),
-    (r"^decode_head\.conv_depth\.head\.2\.", "decoder.refinement."),
-    (r"^decode_head\.conv_depth\.head\.4\.", "head.logits."),
+    ("decode_head.project.conv.", "decoder.projection."),
+    ("decode_head.conv_depth.head.0.", "decoder.reduction."),
+    ("decode_head.conv_depth.head.2.", "decoder.refinement."),
+    ("decode_head.conv_depth.head.4.", "head.logits."),
 )
-"""Names of tensors in the released files, and here."""
+"""How names of tensors begin in the released files, and here; # is a number."""
 
 UNUSED = {"backbone.mask_token", "backbone.norm.weight", "backbone.norm.bias"}
 """Stored in the released files, not used by their forward pass."""
@@ -140,15 +134,22 @@ def is_leftover(name: str, packed: set[str]) -> bool:
 
 def from_chmv1_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return a released state dict under the names used here, unused tensors left out."""
-    return {renamed(name): tensor for name, tensor in state.items() if name not in UNUSED}
+    return {translated(name, NAMES): tensor for name, tensor in state.items() if name not in UNUSED}
 
 
-def renamed(name: str) -> str:
-    """Return what a tensor of a released file is called here; unknown names stay."""
-    for pattern, replacement in NAMES:
-        here, count = re.subn(pattern, replacement, name)
-        if count:
-            return here
+def released_name(name: str) -> str:
+    """Return what a tensor is called in the released files; unknown names stay."""
+    return translated(name, [(here, there) for there, here in NAMES])
+
+
+def translated(name: str, table: Sequence[tuple[str, str]]) -> str:
+    """Return a name as the second column of a table has it; unknown names stay."""
+    for source, target in table:
+        pattern = "^" + re.escape(source).replace(r"\#", r"(\d+)")
+        if found := re.match(pattern, name):
+            for number in found.groups():
+                target = target.replace("#", number, 1)  # noqa: PLW2901 - filled in place
+            return target + name[found.end() :]
     return name
 
 
@@ -160,8 +161,12 @@ def read_architecture(tensors: Mapping[str, Tensor], path: Path) -> Architecture
     """
     try:
         return architecture_of(tensors, path)
-    except (KeyError, IndexError) as error:
-        msg = f"{path} is no whole CHMv1 model: {error.args[0]} is missing or of another shape"
+    except KeyError as error:
+        missing = released_name(str(error.args[0]))
+        msg = f"{path} is no whole CHMv1 model: {missing} is missing"
+        raise ModelError(msg) from error
+    except (IndexError, ValueError, ArithmeticError) as error:
+        msg = f"{path} is no CHMv1 model: the shapes of its tensors make no sense ({error})"
         raise ModelError(msg) from error
 
 

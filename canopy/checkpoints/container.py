@@ -8,14 +8,14 @@ from __future__ import annotations
 import pickle
 import re
 import warnings
+import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from canopy.errors import ModelError
+from canopy.strict_weights import read_safetensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Container = Literal["safetensors", "torch archive", "torch pickle"]
 
 HEADER_BYTES = 16
-ZIP, PICKLE, MARKUP = b"PK\x03\x04", b"\x80", b"<"
+ZIP, PICKLE, MARKUP, MARK = b"PK\x03\x04", b"\x80", b"<", b"\xef\xbb\xbf"
 SUFFIX = ".safetensors"
 """By this end of a name torch, too, would believe the name and not the contents."""
 PACKED = "._packed_params._packed_params"
@@ -78,6 +78,9 @@ def recognise_container(path: Path) -> Container:
     Raises:
         ModelError: it cannot be read, or is none.
     """
+    if path.exists() and not path.is_file():
+        msg = f"{path} is no file: expected a file of weights"
+        raise ModelError(msg)
     try:
         with path.open("rb") as file:
             head = file.read(HEADER_BYTES)
@@ -91,7 +94,7 @@ def recognise_container(path: Path) -> Container:
         return "safetensors"
     if head.startswith(PICKLE):
         return "torch pickle"
-    if head.lstrip().startswith(MARKUP):
+    if head.removeprefix(MARK).lstrip().startswith(MARKUP):
         msg = f"{path} is a web page, expected a file of weights: fetch it again"
         raise ModelError(msg)
     msg = (
@@ -99,19 +102,6 @@ def recognise_container(path: Path) -> Container:
         "saved by torch, or safetensors"
     )
     raise ModelError(msg)
-
-
-def read_safetensors(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a safetensors file, mapped from disk.
-
-    Raises:
-        ModelError: the file is broken.
-    """
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        msg = f"{path} cannot be read as safetensors ({error}): fetch the model again"
-        raise ModelError(msg) from error
 
 
 def read_torch(path: Path, *, mapped: bool) -> object:
@@ -134,6 +124,27 @@ def read_torch(path: Path, *, mapped: bool) -> object:
             reason = " ".join(str(error).split())[:120]
             msg = f"{path} is broken ({reason or type(error).__name__}): fetch it again"
             raise ModelError(msg) from error
+
+
+def refuse_damaged(path: Path) -> None:
+    """Refuse an archive whose contents differ from their checksums; reads all of it.
+
+    torch itself does not look.
+
+    Raises:
+        ModelError: they do.
+    """
+    if recognise_container(path) != "torch archive":
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (OSError, zipfile.BadZipFile) as error:
+        msg = f"{path} is broken ({error}): fetch it again"
+        raise ModelError(msg) from error
+    if damaged:
+        msg = f"{path} is damaged ({damaged} differs from its checksum): fetch it again"
+        raise ModelError(msg)
 
 
 def refusal(path: Path, said: str) -> str:

@@ -67,11 +67,15 @@ def load_chmv1(file: StateFile) -> Released:
     """Return the height network of a CHMv1 file, float or compressed."""
     quantised = file.quantised
     architecture, tensors = chmv1.read_chmv1(file.state, file.path)
-    with torch.device("meta"):
-        network = HeightNetwork(architecture)
-    load_state_strictly(network, tensors, str(file.path))
+    try:
+        with torch.device("meta"):
+            network = HeightNetwork(architecture)
+    except (RuntimeError, ValueError, OverflowError) as error:
+        msg = f"{file.path} is no CHMv1 model: no network has its sizes ({error})"
+        raise ModelError(" ".join(msg.split())) from error
+    stored = kinds_of(tensors) if not quantised else "int8, dequantised to float32"
+    load_state_strictly(network, tensors, file.path, called=chmv1.released_name)
     card = chmv1.chmv1_card(chmv1.size_name(architecture), quantised=quantised)
-    stored = "int8, dequantised to float32" if quantised else "float32"
     return Released(
         kind="height model",
         description=f"{card.summary} ({file.container}, {stored})",
@@ -85,12 +89,18 @@ def load_colours(file: StateFile) -> Released:
     """Return the colour-matching network of its file."""
     tensors = {name.removeprefix("backbone."): tensor for name, tensor in file.state.items()}
     network = ColourMatchingNetwork()
-    load_state_strictly(network, tensors, str(file.path))
+    load_state_strictly(network, tensors, file.path)
     return Released(
         kind="colour matching",
         description=f"Colour matching of aerial images (Tolan et al. 2024) ({file.container})",
         network=network,
     )
+
+
+def kinds_of(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return the types of tensors in words."""
+    found = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}
+    return ", ".join(sorted(found))
 
 
 def unknown(file: StateFile) -> str:

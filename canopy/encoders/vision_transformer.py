@@ -20,6 +20,8 @@ from canopy.encoders.tap import Levels, Tap
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+LARGEST = 1 << 14
+"""No size is larger: a configuration that says so would exhaust the memory of any machine."""
 TAPS = 4
 """A DPT decoder takes four levels."""
 
@@ -61,8 +63,18 @@ class EncoderSettings:
 
     def __post_init__(self) -> None:
         """Refuse sizes that cannot be built."""
+        sizes = (self.dim, self.depth, self.heads, self.patch, *self.stem_channels)
+        if not 0 < min(sizes) <= max(sizes) <= LARGEST or not 0 <= self.position_grid <= LARGEST:
+            msg = f"sizes {sizes} and a grid of {self.position_grid}: expected 1 to {LARGEST}"
+            raise ValueError(msg)
+        if not 0 < self.mlp_ratio <= LARGEST:
+            msg = f"mlp_ratio {self.mlp_ratio}: expected above 0"
+            raise ValueError(msg)
         expected = TAPS if self.stem == "patch" else TAPS - 2
-        if len(self.taps) != expected or max(self.taps) >= self.depth:
+        if list(self.taps) != sorted(set(self.taps)) or min(self.taps, default=-1) < 0:
+            msg = f"taps {self.taps}: expected ascending numbers of blocks, from 0"
+            raise ValueError(msg)
+        if len(self.taps) != expected or self.taps[-1] >= self.depth:
             msg = f"taps {self.taps}: a {self.stem} stem needs {expected} taps below {self.depth}"
             raise ValueError(msg)
         if self.dim % self.heads:

@@ -22,7 +22,14 @@ from canopy.zoo.entries import HubRepository, Shipped
 from canopy.zoo.hub import fetch_repository
 from canopy.zoo.licence import require_licence
 from canopy.zoo.part import Part
-from canopy.zoo.transfer import PATIENCE, NoRoomError, TransferError, is_page, transfer
+from canopy.zoo.transfer import (
+    PATIENCE,
+    NoRoomError,
+    TransferError,
+    is_page,
+    next_address,
+    transfer,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,6 +96,11 @@ def mirrored(source: HttpFile) -> HttpFile:
     mirror = os.environ.get(MIRROR_VARIABLE)
     if not mirror:
         return source
+    try:
+        next_address(mirror, mirror)
+    except TransferError as error:
+        msg = f"{MIRROR_VARIABLE}={mirror}: expected an address that begins with https"
+        raise ModelError(msg) from error
     return replace(source, url=f"{mirror.rstrip('/')}/{source.url.rpartition('/')[2]}")
 
 
@@ -143,5 +155,5 @@ def _refusal(entry: ZooEntry, path: Path, source: HttpFile, fault: TransferError
         return f"{found}: make room in {path.parent} or name another folder with {CACHE_VARIABLE}"
     return (
         f"{found}: run again to resume, or bring {source.url} another way and put it at {path}, "
-        "or give a folder that holds a model by --model"
+        f"or give a file by {'--model' if entry.kind == 'height model' else '--colours'}"
     )

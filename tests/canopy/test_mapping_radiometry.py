@@ -97,6 +97,12 @@ def test_with_none_and_no_stretch_real_values_are_not_clipped(tmp_path, map_of):
     same_heights(mapped.heights, TOP_M * values[0])
 
 
+def test_with_none_nothing_is_stretched_unasked(tmp_path, map_of):
+    source = write_scene(tmp_path / "scene.tif", textured(64, 64).astype(np.uint16))
+    with pytest.raises(SettingsError, match="--stretch none or LOW,HIGH"):
+        map_of(source, radiometry="none")
+
+
 def test_mean_and_std_override_the_card(tmp_path, map_of):
     pixels = textured(64, 64)
     source = write_scene(tmp_path / "scene.tif", pixels)

@@ -34,7 +34,11 @@ def test_a_network_without_values_gets_its_weights_without_a_copy():
 
 def test_tensors_take_the_type_of_the_network():
     loaded, given = network(), tensors()
-    load_state_strictly(loaded, {name: tensor.half() for name, tensor in given.items()}, "a file")
+    halves = {
+        name: tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in given.items()
+    }
+    load_state_strictly(loaded, halves, "a file")
     assert loaded[0].weight.dtype == torch.float32
     assert loaded[1].num_batches_tracked.dtype == torch.int64
     torch.testing.assert_close(loaded[0].weight.data, given["0.weight"], rtol=1e-3, atol=1e-3)
@@ -47,7 +51,19 @@ def test_tensors_take_the_type_of_the_network():
         (lambda given: given.update(ghost=torch.zeros(1)), "extra ghost"),
         (
             lambda given: given.update({"0.bias": torch.zeros(5)}),
-            r"a file: 0\.bias has shape \(5,\), the configuration says \(4,\)",
+            r"a file: 0\.bias has shape \(5,\), expected \(4,\)",
+        ),
+        (
+            lambda given: given.update({"0.bias": torch.zeros(4, dtype=torch.int32)}),
+            r"a file: 0\.bias is of torch\.int32, expected dense torch\.float32",
+        ),
+        (
+            lambda given: given.update({"0.bias": torch.zeros(4, dtype=torch.complex64)}),
+            r"a file: 0\.bias is of torch\.complex64",
+        ),
+        (
+            lambda given: given.update({"0.bias": torch.zeros(4).to_sparse()}),
+            r"a file: 0\.bias is of torch\.float32, expected dense",
         ),
     ],
 )

@@ -185,6 +185,47 @@ def test_a_converted_model_makes_the_map_of_the_released_file(
     np.testing.assert_allclose(maps[0], golden["height_m.256"], rtol=0, atol=1 / 128 + 1e-4)
 
 
+def test_a_damaged_file_is_not_verified(canopy_command, tmp_path, data_folder):
+    data = bytearray((data_folder / "compressed_SSLtiny.pth").read_bytes())
+    data[len(data) // 2] ^= 0x40
+    (tmp_path / "damaged.pth").write_bytes(data)
+    code, _, err = canopy_command("models", "verify", tmp_path / "damaged.pth")
+    assert code == 2
+    assert "differs from its checksum" in err
+
+
+def test_a_model_whose_heights_are_no_numbers_makes_no_map(canopy_command, tmp_path, golden):
+    state = chmv1_state(golden)
+    state["decode_head.conv_depth.head.2.bias"] = torch.full((32,), np.nan)
+    torch.save(state, tmp_path / "nan.pth")
+    scene = write_scene(tmp_path / "scene.tif", np.full((3, 64, 64), 90, np.uint8))
+    code, _, err = canopy_command(
+        "map", scene, "-o", tmp_path / "h.tif", "--model", tmp_path / "nan.pth", "-q"
+    )
+    assert code == 1
+    assert "heights that are no numbers" in err
+    assert not (tmp_path / "h.tif").exists()
+
+
+def test_what_is_wrong_is_said_before_anything_is_fetched(canopy_command, tmp_path, cache):
+    scene = write_scene(tmp_path / "scene.tif", np.full((3, 64, 64), 90, np.uint8))
+    code, _, err = canopy_command(
+        "map", tmp_path / "no.tif", "-o", tmp_path / "h.tif", "--model", "chmv1-huge"
+    )
+    assert (code, "no.tif" in err) == (2, True)
+    for options in (("--model", "canopy-tiny"), ("--model", "chmv1-aerial-int8")):
+        code, _, err = canopy_command(
+            "map", scene, "-o", tmp_path / "h.tif", "--radiometry", "aerial", *options
+        )
+        assert code == 2
+        assert "learned from aerial images" in err
+    code, _, err = canopy_command(
+        "map", scene, "-o", tmp_path / "none" / "h.tif", "--model", "chmv1-huge"
+    )
+    assert (code, "does not exist" in err) == (2, True)
+    assert not cache.exists()
+
+
 def test_nothing_is_converted_over_what_stands_there(canopy_command, tmp_path, released_file):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").touch()
@@ -203,14 +244,19 @@ def test_a_colour_network_is_no_height_model(canopy_command, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [("--model", "chmv1-huge"), ("--radiometry", "aerial", "--model", "FILE")]
+    "options",
+    [
+        ("--model", "chmv1-huge"),
+        ("--radiometry", "aerial", "--model", "FILE"),
+        ("--model", "hf:owner/model"),
+    ],
 )
 def test_a_dry_run_fetches_nothing(canopy_command, tmp_path, cache, released_file, options):
     scene = write_scene(tmp_path / "scene.tif", np.full((3, 64, 64), 90, np.uint8))
     options = [str(released_file) if option == "FILE" else option for option in options]
     code, _, err = canopy_command("map", scene, "-o", tmp_path / "h.tif", "--dry-run", *options)
     assert code == 2
-    assert "a dry run fetches nothing: canopy models fetch chmv1-" in err
+    assert "a dry run fetches nothing: canopy models fetch " in err
     assert not cache.exists()
 
 
@@ -233,6 +279,11 @@ def test_colours_are_taken_from_the_cache(canopy_command, tmp_path, cache, relea
         ("--std", "a,b,c", "expected three numbers"),
         ("--batch", "many", "expected auto, or a number"),
         ("--tile", "100", "multiples of 32"),
+        ("--mean", "nan,0,0", "finite"),
+        ("--mean", "inf,0,0", "finite"),
+        ("--std", "inf,1,1", "finite"),
+        ("--stretch", "0,inf", "first value must be below"),
+        ("--model", "canopy-tinny", "did you mean canopy-tiny"),
         ("--radiometry", "sentinel", "satellite"),
         ("--precision", "int8", "float32"),
     ],

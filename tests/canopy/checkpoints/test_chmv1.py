@@ -9,7 +9,15 @@ import pytest
 import torch
 from small_files import chmv1_state
 
-from canopy.checkpoints.chmv1 import MEAN, STD, dequantised, from_chmv1_names, is_chmv1
+from canopy.checkpoints.chmv1 import (
+    MEAN,
+    STD,
+    UNUSED,
+    dequantised,
+    from_chmv1_names,
+    is_chmv1,
+    released_name,
+)
 from canopy.checkpoints.container import open_state_file
 from canopy.checkpoints.released import load_released
 from canopy.errors import ModelError
@@ -116,17 +124,17 @@ def changed(golden, tmp_path, change):
 
 def test_missing_and_extra_tensors_are_named(golden, tmp_path):
     said = changed(golden, tmp_path, lambda state: state.pop("backbone.blocks.2.attn.qkv.bias"))
-    assert "missing encoder.blocks.2.attn.qkv.bias" in said
+    assert "missing backbone.blocks.2.attn.qkv.bias" in said
     said = changed(golden, tmp_path, lambda state: state.update({"backbone.x": torch.zeros(1)}))
-    assert "extra encoder.x" in said
+    assert "extra backbone.x" in said
     said = changed(golden, tmp_path, lambda state: state.pop("decode_head.convs.0.conv.weight"))
-    assert "decoder.convs.0.weight is missing" in said
+    assert "decode_head.convs.0.conv.weight is missing" in said
 
 
 def test_another_shape_and_another_size_are_named(golden, tmp_path):
     key = "backbone.blocks.1.norm2.bias"
     said = changed(golden, tmp_path, lambda state: state.update({key: torch.zeros(5)}))
-    assert "encoder.blocks.1.norm2.bias has shape (5,)" in said
+    assert "backbone.blocks.1.norm2.bias has shape (5,)" in said
 
     def shorten(state):
         for name in [name for name in state if name.startswith("backbone.blocks.3.")]:
@@ -167,3 +175,24 @@ def test_only_both_parts_together_are_the_layout(golden):
     assert is_chmv1(state)
     assert not is_chmv1({name: 0 for name in state if name.startswith("backbone")})
     assert not is_chmv1({name: 0 for name in state if name.startswith("decode_head")})
+
+
+def test_every_released_name_goes_there_and_back(golden):
+    for name in chmv1_state(golden):
+        if name not in UNUSED:
+            (here,) = from_chmv1_names({name: 0})
+            assert here != name
+            assert released_name(here) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("backbone.pos_embed", (1, 0, 32)),
+        ("backbone.patch_embed.proj.weight", (32, 3, 16, 0)),
+        ("backbone.cls_token", (32,)),
+    ],
+)
+def test_shapes_that_make_no_sense_are_refused(golden, tmp_path, name, shape):
+    said = changed(golden, tmp_path, lambda state: state.update({name: torch.zeros(shape)}))
+    assert "is no CHMv1 model" in said

@@ -118,4 +118,4 @@ def test_what_is_no_file_of_weights_is_refused(tmp_path, data, said):
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     refused(tmp_path / "missing.pth", "cannot be read")
-    refused(tmp_path, "cannot be read")
+    refused(tmp_path, "is no file")
