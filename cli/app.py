@@ -8,9 +8,14 @@ from typing import Annotated, NoReturn
 import typer
 
 from canopy.errors import CanopyError, FetchError, RunError
+from cli.chips import cut_chips
 from cli.console import say
+from cli.evaluate import evaluate_height_map
+from cli.lidar import lidar
 from cli.map import map_scene
 from cli.models import models
+from cli.simulate import simulate
+from cli.train import train
 from geo.errors import ConnectionLostError, GeoError, MapFileError
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
@@ -27,7 +32,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(name="map")(map_scene)
+app.command(name="simulate")(simulate)
+app.command(name="evaluate")(evaluate_height_map)
+app.command(name="chips")(cut_chips)
 app.add_typer(models, name="models")
+app.add_typer(lidar, name="lidar")
+app.add_typer(train, name="train")
 
 
 def show_version(wanted: bool) -> None:
@@ -60,7 +70,7 @@ def main() -> NoReturn:
             raise
         code = explain(error)
     if code == INTERRUPTED:  # raised, or made an exit code by Typer
-        say("interrupted: what is finished is kept, run again with --resume to go on")
+        say("interrupted: no half-written file was left; maps and training go on with --resume")
     sys.stdout.flush()
     sys.exit(code)
 

@@ -35,13 +35,17 @@ def show_notes(*, quiet: bool) -> None:
     logging.basicConfig(
         stream=sys.stderr, format="%(message)s", level=logging.WARNING if quiet else logging.INFO
     )
-    for noisy in ("rasterio", "matplotlib", "httpx", "urllib3"):
+    # What libraries warn of is for developers; --debug shows what went wrong.
+    logging.captureWarnings(capture=True)
+    for noisy in ("py.warnings", "rasterio", "matplotlib", "httpx", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
 
 
 @contextmanager
-def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Lend a callable that shows how many of all tiles are finished, on standard error.
+def progress_bar(
+    label: str, *, quiet: bool, unit: str = "tiles"
+) -> Iterator[Callable[[int, int], None] | None]:
+    """Lend a callable that shows how many of all tiles, say, are finished, on standard error.
 
     On a terminal it is a bar with the time left; elsewhere a line every ten seconds, so that logs
     stay readable.
@@ -49,14 +53,14 @@ def progress_bar(label: str, *, quiet: bool) -> Iterator[Callable[[int, int], No
     if quiet:
         yield None
     elif sys.stderr.isatty():
-        with terminal_bar(label) as show:
+        with terminal_bar(label, unit) as show:
             yield show
     else:
-        yield line_every(label, seconds=10.0)
+        yield line_every(label, seconds=10.0, unit=unit)
 
 
 @contextmanager
-def terminal_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+def terminal_bar(label: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     """Lend a callable that moves a bar."""
     from rich.console import Console  # noqa: PLC0415 - help does not need it
     from rich.progress import (  # noqa: PLC0415
@@ -72,7 +76,7 @@ def terminal_bar(label: str) -> Iterator[Callable[[int, int], None]]:
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("tiles"),
+        TextColumn(unit),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
@@ -86,13 +90,13 @@ def terminal_bar(label: str) -> Iterator[Callable[[int, int], None]]:
         yield show
 
 
-def line_every(label: str, *, seconds: float) -> Callable[[int, int], None]:
+def line_every(label: str, *, seconds: float, unit: str = "tiles") -> Callable[[int, int], None]:
     """Return a callable that says how far a run is, at most every so many seconds."""
     due = every(seconds)
 
     def show(done: int, total: int) -> None:
         if due():
-            say(f"{label}: {done} of {total} tiles")
+            say(f"{label}: {done} of {total} {unit}")
 
     return show
 

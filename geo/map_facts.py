@@ -1,9 +1,9 @@
-"""What is known of a height map beside its pixels: its heights in brief, its model, its imagery."""
+"""What is known of a height map beside its pixels: its heights in brief, how and from what."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,38 +55,81 @@ class ModelReference:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MethodReference:
+    """How heights were measured, where no model predicted them.
+
+    Attributes:
+        name: a few words.
+        lineage: one sentence: from what, and how.
+        source_title: what one of the sources is.
+        details: numbers and choices of the method, as JSON; each becomes ``canopy:NAME``.
+    """
+
+    name: str
+    lineage: str
+    source_title: str
+    details: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcquisitionInterval:
+    """A span of time in which a survey was made, and how that is known.
+
+    Attributes:
+        start: its begin, with a time zone.
+        end: its end, with a time zone.
+        evidence: where the times come from.
+    """
+
+    start: datetime
+    end: datetime
+    evidence: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class HeightMapFacts:
     """What the file of a height map does not tell by itself.
 
     Attributes:
         item_id: identifier of the item, unique in its catalogue.
         title: one line for people.
-        source: the imagery: a URL (http, https, s3, gs), a GDAL /vsi path or a local path.
-        model: the model that predicted the heights.
+        source: the imagery, or the point files: a URL (http, https, s3, gs), a GDAL /vsi path or a
+            local path, or several of them.
         software: name of the software that ran it.
         software_version: its version.
         processed: when the map was made, with a time zone.
         pixel_m: side of a pixel on the ground, the mean of both sides [true m].
         heights: statistics of the heights.
         display_maximum_m: height of the last colour, as in the style and the preview [m].
-        acquired: when the imagery was taken and how that is known; None where it is not.
+        model: the model that predicted the heights; None where a method measured them.
+        method: that method.
+        acquired: when the imagery was taken, or the survey flown, and how that is known; None where
+            it is not.
         preview: the preview PNG, where one was written.
         style: the QGIS style, where one was written.
-        staged_in: folder in which map, preview and style wait to be moved beside the item; None
+        density: a COG of points per square metre, where one was written.
+        staged_in: folder in which map and companions wait to be moved beside the item; None
             where they already stand where they will stay.
     """
 
     item_id: str
     title: str
-    source: str | Path
-    model: ModelReference
+    source: str | Path | tuple[str | Path, ...]
     software: str
     software_version: str
     processed: datetime
     pixel_m: float
     heights: HeightSummary
     display_maximum_m: float
-    acquired: Acquisition | None = None
+    model: ModelReference | None = None
+    method: MethodReference | None = None
+    acquired: Acquisition | AcquisitionInterval | None = None
     preview: Path | None = None
     style: Path | None = None
+    density: Path | None = None
     staged_in: Path | None = None
+
+    @property
+    def sources(self) -> tuple[str | Path, ...]:
+        """What the map was made from, one or more."""
+        return self.source if isinstance(self.source, tuple) else (self.source,)

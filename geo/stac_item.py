@@ -1,4 +1,4 @@
-"""A height map told to a catalogue: where, when, how high, from what imagery, by which model."""
+"""A height map told to a catalogue: where, when, how high, from what, by which model or method."""
 
 from __future__ import annotations
 
@@ -31,17 +31,19 @@ from geo.errors import MapFileError
 from geo.footprint import grid_footprint
 from geo.grid import Grid
 from geo.hrefs import media_type, relative_href, source_href
+from geo.map_facts import AcquisitionInterval
 from geo.style import RAMP_NAME
 from geo.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from geo.map_facts import HeightMapFacts
+    from geo.map_facts import HeightMapFacts, MethodReference, ModelReference
 
 MAP_ASSET = "canopy_height"
 PREVIEW_ASSET = "preview"
 STYLE_ASSET = "style"
+DENSITY_ASSET = "point_density"
 PROCESSING_SCHEMA = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 # Imagery without a date was taken after this and before it was processed; see _times.
 EARLIEST_IMAGERY = datetime(1900, 1, 1, tzinfo=UTC)
@@ -93,7 +95,7 @@ def describe_height_map(
         id=facts.item_id,
         geometry=footprint.geometry if footprint else None,
         bbox=footprint.bbox if footprint else None,
-        datetime=facts.acquired.moment.astimezone(UTC) if facts.acquired else None,
+        datetime=_moment(facts),
         properties=_properties(facts),
         stac_extensions=[PROCESSING_SCHEMA],
     )
@@ -157,23 +159,40 @@ def _read_layout(path: Path) -> _Layout:
 
 def _properties(facts: HeightMapFacts) -> dict[str, Any]:
     """Return the item's properties but for `datetime` and those that the extensions add."""
-    model = facts.model
-    properties = {
+    return {
         "title": facts.title,
         **_times(facts),
-        "processing:level": "L4",
+        "processing:level": _level(facts),
         "processing:datetime": _utc(facts.processed),
-        "processing:lineage": f"Canopy heights from RGB imagery by {model.name} {model.version}",
         "processing:software": {facts.software: facts.software_version},
         "canopy:height_m": _height_summary(facts),
-        "canopy:model_name": model.name,
-        "canopy:model_version": model.version,
+        **(_of_model(facts.model) if facts.model else {}),
+        **(_of_method(facts.method) if facts.method else {}),
     }
+
+
+def _of_model(model: ModelReference) -> dict[str, Any]:
+    """Return what the item says of the model that predicted its heights."""
     known = {
         "canopy:model_licence": model.licence,
         "canopy:model_weights_sha256": model.weights_sha256,
     }
-    return properties | {name: value for name, value in known.items() if value}
+    return {
+        "processing:lineage": f"Canopy heights from RGB imagery by {model.name} {model.version}",
+        "canopy:model_name": model.name,
+        "canopy:model_version": model.version,
+    } | {name: value for name, value in known.items() if value}
+
+
+def _of_method(method: MethodReference) -> dict[str, Any]:
+    """Return what the item says of the method that measured its heights."""
+    details = {f"canopy:{name}": value for name, value in method.details.items()}
+    return {"processing:lineage": method.lineage, "canopy:method": method.name, **details}
+
+
+def _level(facts: HeightMapFacts) -> str:
+    """Return the level of processing: a model's output is L4, a measurement on a grid L3."""
+    return "L4" if facts.model else "L3"
 
 
 def _height_summary(facts: HeightMapFacts) -> dict[str, float]:
@@ -191,11 +210,19 @@ def _times(facts: HeightMapFacts) -> dict[str, Any]:
     processing, so the time of processing (`created`) never stands in for it. Where the acquisition
     is unknown the item says just what is known: a null `datetime`, an interval that surely holds
     the moment, from EARLIEST_IMAGERY to the processing, and `canopy:acquisition` "unknown". A
-    search by date then finds the map for any date, and its reader sees why.
+    search by date then finds the map for any date, and its reader sees why. A survey that took some
+    time has its interval and likewise a null `datetime`.
     """
-    processed = _utc(facts.processed)
-    if facts.acquired is not None:
-        return {"created": processed, "canopy:acquisition": facts.acquired.evidence}
+    processed, acquired = _utc(facts.processed), facts.acquired
+    if isinstance(acquired, AcquisitionInterval):
+        return {
+            "start_datetime": _utc(acquired.start),
+            "end_datetime": _utc(acquired.end),
+            "created": processed,
+            "canopy:acquisition": acquired.evidence,
+        }
+    if acquired is not None:
+        return {"created": processed, "canopy:acquisition": acquired.evidence}
     return {
         "start_datetime": _utc(EARLIEST_IMAGERY),
         "end_datetime": processed,
@@ -204,23 +231,33 @@ def _times(facts: HeightMapFacts) -> dict[str, Any]:
     }
 
 
+def _moment(facts: HeightMapFacts) -> datetime | None:
+    """Return the one moment at which the ground looked like this, where it is known."""
+    acquired = facts.acquired
+    if acquired is None or isinstance(acquired, AcquisitionInterval):
+        return None
+    return acquired.moment.astimezone(UTC)
+
+
 def _utc(moment: datetime) -> str:
     """Return a moment as STAC writes it: in UTC, which pystac leaves to us."""
     return datetime_to_str(moment.astimezone(UTC))
 
 
 def _add_map(item: pystac.Item, path: Path, layout: _Layout, facts: HeightMapFacts) -> None:
-    """Add the map with its one band and the model that made it."""
+    """Add the map with its one band, and the model that made it if one did."""
     asset = _add_asset(item, MAP_ASSET, path, facts)
     asset.media_type, asset.roles = pystac.MediaType.COG, ["data"]
     asset.title = "Canopy height"
     # As the MLM extension asks of what a model made (its best practices, processing extension).
-    asset.extra_fields |= {"processing:level": "L4", "mlm:name": facts.model.name}
+    asset.extra_fields["processing:level"] = _level(facts)
+    if facts.model:
+        asset.extra_fields["mlm:name"] = facts.model.name
     _add_bands(asset, layout, facts)
 
 
 def _add_companions(item: pystac.Item, facts: HeightMapFacts) -> None:
-    """Add the preview and the style, where they were written."""
+    """Add preview, style and point density, where they were written."""
     if facts.preview is not None:
         asset = _add_asset(item, PREVIEW_ASSET, facts.preview, facts)
         asset.media_type, asset.roles = pystac.MediaType.PNG, ["overview", "thumbnail"]
@@ -231,6 +268,12 @@ def _add_companions(item: pystac.Item, facts: HeightMapFacts) -> None:
         asset = _add_asset(item, STYLE_ASSET, facts.style, facts)
         asset.media_type, asset.roles = pystac.MediaType.XML, ["style", "metadata"]
         asset.title = "QGIS style"
+    if facts.density is not None:
+        asset = _add_asset(item, DENSITY_ASSET, facts.density, facts)
+        asset.media_type, asset.roles = pystac.MediaType.COG, ["data"]
+        asset.title = "Points per square metre"
+        band = {"name": "density", "description": "Lidar points per square metre"}
+        asset.extra_fields["bands"] = [band | {"data_type": "float32", "unit": "m-2"}]
 
 
 def _add_asset(item: pystac.Item, key: str, path: Path, facts: HeightMapFacts) -> pystac.Asset:
@@ -329,14 +372,16 @@ def _add_render(item: pystac.Item, layout: _Layout, facts: HeightMapFacts) -> No
 
 
 def _add_links(item: pystac.Item, facts: HeightMapFacts) -> None:
-    """Link the imagery and then the model, both by `derived_from`; the model's has `mlm:name`.
+    """Link the sources and then the model, all by `derived_from`; the model's has `mlm:name`.
 
     So says the MLM extension, version 1.5, under relation types. Its schema is not listed in
     `stac_extensions`: it would demand the inputs and outputs of a model, and the item is none.
     """
-    _add_origin(item, facts.source, "Source imagery", {})
+    title = facts.method.source_title if facts.method else "Source imagery"
+    for source in facts.sources:
+        _add_origin(item, source, title, {})
     model = facts.model
-    if model.href is not None:
+    if model is not None and model.href is not None:
         fields = {"mlm:name": model.name, "processing:level": "L4"}
         _add_origin(item, model.href, f"Model {model.name} {model.version}", fields)
 

@@ -31,7 +31,7 @@ FIXED = {
 }
 
 # Folders that may import what an extra brings, and the extra.
-EXTRAS = {"supervision": "train", "checkpoints": "chmv2"}
+EXTRAS = {"supervision": "train", "learning": "train", "checkpoints": "chmv2"}
 
 
 def canonical(name: str) -> str:

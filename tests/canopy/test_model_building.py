@@ -58,8 +58,8 @@ def test_every_encoder_goes_with_every_decoder_and_head(encoder, decoder, tmp_pa
         learn(network, torch.rand(1, 3, side, 2 * side))
         model = HeightModel(
             network=network,
-        card=card(multiple_px=network.multiple_px, tile_px=4 * network.multiple_px),
-        architecture=architecture,
+            card=card(multiple_px=network.multiple_px, tile_px=4 * network.multiple_px),
+            architecture=architecture,
         )
         pixels = np.random.default_rng(0).integers(0, 255, (1, 3, side - 3, side + 5))
         heights = model.predict(pixels.astype(np.uint8))

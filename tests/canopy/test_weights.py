@@ -155,9 +155,8 @@ def test_sizes_that_make_no_sense_are_refused_at_once(folder, part, values):
 
 
 def test_weights_of_whole_numbers_are_refused(folder):
-    change_weights(
-        folder, lambda tensors: tensors.update({"head.logits.bias": torch.zeros(16, dtype=torch.int32)})
-    )  # fmt: skip
+    whole = torch.zeros(16, dtype=torch.int32)
+    change_weights(folder, lambda tensors: tensors.update({"head.logits.bias": whole}))
     refused(folder, r"head\.logits\.bias is of torch\.int32")
 
 

@@ -1,0 +1,285 @@
+"""From pairs to a set of chips: read, cut, deal, write."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import geopandas as gpd
+import numpy as np
+from shapely.geometry import MultiPolygon, Polygon
+
+from canopy.chips.card import HEIGHT_EDGES_M, write_card
+from canopy.chips.chip import Chip, Piece, as_chip, collages
+from canopy.chips.chip_set import INDEX_FILE, ChipSet, write_chips, write_settings
+from canopy.chips.pairing import find_pairs
+from canopy.chips.reading import open_pair
+from canopy.chips.settings import SPLITS, ChipSettings
+from canopy.chips.splitting import LEFT_OUT, deal
+from canopy.chips.windows import ChipWindow, block_of, starts
+from canopy.errors import OutputError, SettingsError
+from geo.acquisition import acquisition_from_tags
+from geo.ground import longitude_latitude
+from geo.whole_file import whole_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from canopy.chips.pairing import PairFiles
+    from canopy.chips.reading import OpenPair
+
+    Progress = Callable[[int, int], None]
+
+WGS84 = "EPSG:4326"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What is found before anything is written.
+
+    Attributes:
+        pairs: all pairs.
+        windows: all windows with enough lidar.
+        acquired: when each pair's image was taken, as text; empty where it does not say.
+    """
+
+    pairs: list[PairFiles]
+    windows: list[ChipWindow]
+    acquired: list[str]
+
+
+def make_chips(
+    sources: Sequence[str],
+    output: Path,
+    settings: ChipSettings,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> ChipSet:
+    """Cut pairs of imagery and lidar into a set of chips.
+
+    Args:
+        sources: as :func:`canopy.chips.pairing.find_pairs` takes them.
+        output: the folder of the set; it stands there when it is whole, or not at all.
+        settings: how it is cut.
+        overwrite: whether a set that stands there is replaced.
+        progress: told the number of pairs that are done and of all, twice over: each is read once
+            to see where its lidar lies, and once to be cut.
+
+    Raises:
+        SettingsError: the pairs do not fit, or a split gets nothing.
+        OutputError: something stands at the output.
+        GeoError: a file cannot be read.
+    """
+    refuse_occupied(output, overwrite=overwrite)
+    pairs = find_pairs(sources)
+
+    def tell(done: int) -> None:
+        if progress:
+            progress(done, 2 * len(pairs))
+
+    survey = survey_pairs(pairs, settings, tell)
+    splits = deal(survey.windows, settings)
+    part = output.with_name(f".{output.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+        chips = cut_all(survey, splits, settings, lambda done: tell(len(pairs) + done))
+        index = write_all(chips, survey, settings, part)
+        facts = {"pairs": len(pairs), "left_out": splits.count(LEFT_OUT), "chips": len(index)}
+        write_settings(settings, part, facts)
+        write_card(part, index, settings, facts)
+        put_in_place(part, output)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return ChipSet(folder=output, settings=settings, index=index)
+
+
+def refuse_occupied(output: Path, *, overwrite: bool) -> None:
+    """Refuse to write over what is no set of chips, or may not be replaced.
+
+    Raises:
+        OutputError: as said.
+    """
+    if not output.parent.is_dir():
+        msg = f"output folder {output.parent} does not exist: make it, or choose another"
+        raise OutputError(msg)
+    if not output.exists():
+        return
+    if not output.is_dir() or (any(output.iterdir()) and not (output / INDEX_FILE).is_file()):
+        msg = f"{output} exists and is no set of chips: choose another output"
+        raise OutputError(msg)
+    if any(output.iterdir()) and not overwrite:
+        msg = f"{output} exists: choose another output, or replace it with --overwrite"
+        raise OutputError(msg)
+
+
+def put_in_place(part: Path, output: Path) -> None:
+    """Move a finished folder to where it belongs."""
+    old = output.with_name(f".{output.name}.old")
+    if output.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        output.rename(old)
+    part.rename(output)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def survey_pairs(
+    pairs: list[PairFiles], settings: ChipSettings, done: Callable[[int], None]
+) -> Survey:
+    """Look where each pair has lidar.
+
+    Raises:
+        SettingsError: none has enough.
+        GeoError: a file cannot be read.
+    """
+    windows: list[ChipWindow] = []
+    acquired = []
+    for number, files in enumerate(pairs):
+        with open_pair(files, settings.gsd_m) as pair:
+            taken = acquisition_from_tags(pair.scene.tags)
+            acquired.append(taken.moment.date().isoformat() if taken else "")
+            windows += windows_of(pair, number, settings)
+        done(number + 1)
+    if not windows:
+        msg = (
+            f"no window of {len(pairs)} pairs has lidar on {settings.least_known:.0%} of it: "
+            "do images and heights lie on the same ground?"
+        )
+        raise SettingsError(msg)
+    return Survey(pairs=pairs, windows=windows, acquired=acquired)
+
+
+def windows_of(pair: OpenPair, number: int, settings: ChipSettings) -> Iterator[ChipWindow]:
+    """Yield the windows of a pair where enough is known."""
+    rows, columns = pair.grid.shape
+    height, width = min(settings.tile_px, rows), min(settings.tile_px, columns)
+    for row in starts(rows, settings.tile_px):
+        known = pair.read(row, height).known
+        for column in starts(columns, settings.tile_px):
+            share = float(known[:, column : column + width].mean())
+            if share < settings.least_known:
+                continue
+            grid = pair.grid.part(row, column, height, width)
+            yield ChipWindow(
+                pair=number,
+                site=pair.files.site,
+                row=row,
+                column=column,
+                height=height,
+                width=width,
+                grid=grid,
+                known=share,
+                block=block_of(grid, settings.block_m),
+            )
+
+
+def cut_all(
+    survey: Survey, splits: Sequence[str], settings: ChipSettings, done: Callable[[int], None]
+) -> Iterator[tuple[str, Chip]]:
+    """Yield every chip with its split; small plots wait until all plots of their site were read."""
+    side = settings.tile_px
+    small: dict[tuple[str, str], list[Piece]] = defaultdict(list)
+    numbered = list(zip(survey.windows, splits, strict=True))
+    for number, group in groupby(numbered, key=lambda item: item[0].pair):
+        for piece, split in pieces_of(survey.pairs[number], group, settings):
+            if min(piece.window.height, piece.window.width) == side or not settings.collages:
+                yield split, as_chip([(piece, 0, 0)], side)
+            else:
+                small[split, piece.window.site].append(piece)
+        done(number + 1)
+    for (split, _), pieces in sorted(small.items(), key=lambda item: item[0]):
+        for chip in collages(pieces, side):
+            yield split, chip
+
+
+def pieces_of(
+    files: PairFiles, windows: Iterable[tuple[ChipWindow, str]], settings: ChipSettings
+) -> Iterator[tuple[Piece, str]]:
+    """Yield the pixels of a pair's windows that are not left out."""
+    with open_pair(files, settings.gsd_m) as pair:
+        for _, row in groupby(windows, key=lambda item: item[0].row):
+            kept = [(window, split) for window, split in row if split != LEFT_OUT]
+            if not kept:
+                continue
+            strip = pair.read(kept[0][0].row, kept[0][0].height)
+            for window, split in kept:
+                columns = slice(window.column, window.column + window.width)
+                yield (
+                    Piece(
+                        window=window,
+                        image=strip.image[:, :, columns],
+                        heights=strip.heights[:, columns],
+                        known=strip.known[:, columns],
+                    ),
+                    split,
+                )
+
+
+def write_all(
+    chips: Iterable[tuple[str, Chip]], survey: Survey, settings: ChipSettings, folder: Path
+) -> gpd.GeoDataFrame:
+    """Write all chips, many to a file, and their index; return the index."""
+    waiting: dict[str, list[Chip]] = {name: [] for name in SPLITS}
+    files = dict.fromkeys(SPLITS, 0)
+    rows: list[dict[str, Any]] = []
+
+    def write(split: str) -> None:
+        if waiting[split]:
+            write_chips(waiting[split], folder / file_name(split, files[split]))
+            waiting[split] = []
+            files[split] += 1
+
+    for split, chip in chips:
+        name, place = file_name(split, files[split]), len(waiting[split])
+        rows.append({**row_of(chip, survey), "split": split, "file": name, "place": place})
+        waiting[split].append(chip)
+        if len(waiting[split]) == settings.per_file:
+            write(split)
+    for split in SPLITS:
+        write(split)
+    index = gpd.GeoDataFrame(rows, geometry="geometry", crs=WGS84)
+    with whole_file(folder / INDEX_FILE) as part:
+        index.to_parquet(part)
+    return index
+
+
+def file_name(split: str, number: int) -> str:
+    """Return the name of a file of chips."""
+    return f"{split}-{number:05d}.safetensors"
+
+
+def row_of(chip: Chip, survey: Survey) -> dict[str, Any]:
+    """Return what the index says of a chip."""
+    windows = [window for window, _, _ in chip.windows]
+    heights = chip.heights[chip.known]
+    numbers = sorted({window.pair for window in windows})
+    percentiles = np.percentile(heights, [50, 95]).tolist() if heights.size else [None, None]
+    return {
+        "site": windows[0].site,
+        "plots": [survey.pairs[number].name for number in numbers],
+        "blocks": sorted({window.block for window in windows}),
+        "acquired": next(iter({survey.acquired[number] for number in numbers}), ""),
+        "known": float(chip.known.mean()),
+        "height_mean_m": float(heights.mean()) if heights.size else None,
+        "height_p50_m": percentiles[0],
+        "height_p95_m": percentiles[1],
+        "height_counts": np.histogram(heights, HEIGHT_EDGES_M)[0].tolist(),
+        "geometry": ground_of(windows),
+    }
+
+
+def ground_of(windows: Sequence[ChipWindow]) -> MultiPolygon:
+    """Return the ground that windows show, in longitude and latitude."""
+    outlines = []
+    for window in windows:
+        west, south, east, north = window.grid.bounds
+        x, y = np.array([west, east, east, west]), np.array([south, south, north, north])
+        crs = window.grid.crs
+        longitudes, latitudes = longitude_latitude(crs, x, y) if crs else (x, y)
+        outlines.append(Polygon(list(zip(longitudes, latitudes, strict=True))))
+    return MultiPolygon(outlines)

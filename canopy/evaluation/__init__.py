@@ -1,0 +1,1 @@
+"""A height map against lidar rasters, measured points or GEDI footprints; no model is needed."""

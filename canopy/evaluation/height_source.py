@@ -1,0 +1,250 @@
+"""Rasters of heights as they come: any unit, scale, nodata and mask, read as metres."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window
+
+from canopy.errors import SettingsError
+from geo.acquisition import acquisition_from_tags
+from geo.errors import ConnectionLostError, SceneError
+from geo.grid import Grid
+from geo.ground import ground_pixel_m
+from geo.scene import GDAL_OPTIONS, is_remote, reason_unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from rasterio.io import DatasetReader
+
+    Heights = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
+
+log = logging.getLogger(__name__)
+
+METRES = {
+    "m": 1.0, "metre": 1.0, "metres": 1.0, "meter": 1.0, "meters": 1.0,
+    "dm": 0.1, "decimetre": 0.1, "decimetres": 0.1, "decimeter": 0.1, "decimeters": 0.1,
+    "cm": 0.01, "centimetre": 0.01, "centimetres": 0.01, "centimeter": 0.01, "centimeters": 0.01,
+    "mm": 0.001, "millimetre": 0.001, "millimeter": 0.001,
+    "ft": 0.3048, "foot": 0.3048, "feet": 0.3048, "us-ft": 1200 / 3937,
+}  # fmt: skip
+"""Metres in the units that files name."""
+
+LOWEST_M, TALLEST_M = -10.0, 150.0
+"""Heights beyond are gaps or artefacts, whatever the file says: the tallest tree has 116 m."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeightSource:
+    """A raster of heights.
+
+    Attributes:
+        path: file or URL.
+        grid: its pixels.
+        pixel_m: width and height of a pixel on the ground [true m].
+        scale: metres of one stored unit.
+        offset: height of a stored 0 [m].
+        dtype: type of what is stored.
+        date: when it was taken, as its tags say, or None.
+        evidence: the tag that says so, or None.
+    """
+
+    path: str
+    grid: Grid
+    pixel_m: tuple[float, float]
+    scale: float
+    offset: float
+    dtype: str
+    date: str | None
+    evidence: str | None
+
+    @property
+    def mean_pixel_m(self) -> float:
+        """Side of a square as large as a pixel [m]."""
+        return float(np.sqrt(self.pixel_m[0] * self.pixel_m[1]))
+
+    @contextmanager
+    def open(self) -> Iterator[HeightReader]:
+        """Lend what reads its heights."""
+        with opened(self.path) as dataset:
+            yield HeightReader(dataset, self)
+
+
+class HeightReader:
+    """Reads windows of an open raster of heights.
+
+    Attributes:
+        source: what is read.
+        implausible: whether a height was met that no tree has.
+    """
+
+    def __init__(self, dataset: DatasetReader, source: HeightSource) -> None:
+        """Read an open dataset."""
+        self.dataset, self.source = dataset, source
+        self.implausible = False
+
+    def read(self, row: int, column: int, height: int, width: int) -> tuple[Heights, Mask]:
+        """Return heights of a window, which may reach beyond the raster.
+
+        Returns:
+            Heights [m] (height, width), 0 where there is none and where the file has a height
+            below 0; and their mask (True = valid). Nothing beyond the raster is valid.
+
+        Raises:
+            SceneError: the file breaks off or is corrupt.
+        """
+        heights, valid = np.zeros((height, width)), np.zeros((height, width), bool)
+        rows = clipped(row, height, self.source.grid.height)
+        columns = clipped(column, width, self.source.grid.width)
+        if rows and columns:
+            window = Window(columns[0], rows[0], columns[1] - columns[0], rows[1] - rows[0])
+            inside = (
+                slice(rows[0] - row, rows[1] - row),
+                slice(columns[0] - column, columns[1] - column),
+            )
+            heights[inside], valid[inside] = self._read(window)
+        return heights, valid
+
+    def _read(self, window: Window) -> tuple[Heights, Mask]:
+        """Heights of a window inside the raster."""
+        try:
+            stored = self.dataset.read(1, window=window)
+            masked = self.dataset.read_masks(1, window=window) > 0
+        except RasterioError as error:
+            raise broken(self.source.path, error) from error
+        heights = stored.astype(np.float64) * self.source.scale + self.source.offset
+        with np.errstate(invalid="ignore"):
+            plausible = (heights >= LOWEST_M) & (heights <= TALLEST_M)
+        if not self.implausible and bool((masked & np.isfinite(heights) & ~plausible).any()):
+            self.implausible = True
+            log.warning(
+                "%s: heights beyond %g to %g m are taken as no data; where the unit is not the "
+                "metre, say so with --map-scale or --reference-scale",
+                self.source.path, LOWEST_M, TALLEST_M,
+            )  # fmt: skip
+        valid = masked & plausible
+        return np.where(valid, np.maximum(heights, 0.0), 0.0), valid
+
+
+def open_heights(path: str | Path, scale: float | None = None) -> HeightSource:
+    """Look at a raster of heights.
+
+    Args:
+        path: file or http, https, s3 or gs URL.
+        scale: metres of one stored unit; None takes scale and unit of the file, and metres where
+            it names none.
+
+    Raises:
+        SceneError: it cannot be read, or is no raster of heights.
+    """
+    name = str(path)
+    if not is_remote(name) and not Path(name).is_file():
+        found = "is a folder" if Path(name).is_dir() else "does not exist"
+        msg = f"{name} {found}: expected a raster of heights, check the path"
+        raise SceneError(msg)
+    with opened(name) as dataset:
+        refuse_imagery(name, dataset)
+        grid = Grid(
+            crs=dataset.crs,
+            transform=dataset.transform,
+            height=dataset.height,
+            width=dataset.width,
+        )
+        acquired = acquisition_from_tags(
+            dataset.tags() | dataset.tags(ns="IMAGERY") | dataset.tags(ns="EXIF")
+        )
+        return HeightSource(
+            path=name,
+            grid=grid,
+            pixel_m=ground_pixel_m(grid),
+            scale=scale or dataset.scales[0] * unit_m(name, dataset.units[0]),
+            offset=0.0 if scale else dataset.offsets[0] * unit_m(name, dataset.units[0]),
+            dtype=dataset.dtypes[0],
+            date=acquired.moment.date().isoformat() if acquired else None,
+            evidence=acquired.evidence if acquired else None,
+        )
+
+
+@contextmanager
+def opened(path: str) -> Iterator[DatasetReader]:
+    """Lend an open dataset.
+
+    Raises:
+        SceneError: it cannot be opened.
+    """
+    with (
+        rasterio.Env(**GDAL_OPTIONS),
+        warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
+    ):
+        try:
+            dataset = rasterio.open(path)
+        except RasterioError as error:
+            raise broken(path, error) from error
+        with dataset:
+            yield dataset
+
+
+def broken(path: str, error: Exception) -> SceneError:
+    """Return the error of a raster that cannot be read."""
+    kind = ConnectionLostError if is_remote(path) else SceneError
+    return kind(reason_unreadable(path, error))
+
+
+def refuse_imagery(path: str, dataset: DatasetReader) -> None:
+    """Refuse a raster that is no single band of heights on a known grid.
+
+    Raises:
+        SceneError: it has more bands, complex numbers or only ground control points.
+    """
+    if (count := count_bands(dataset)) != 1 or dataset.colorinterp[0] is ColorInterp.alpha:
+        msg = f"{path} has {count} bands: expected one band of heights; is it imagery?"
+        raise SceneError(msg)
+    if dataset.dtypes[0].startswith("complex"):
+        msg = f"{path} holds complex numbers: expected heights"
+        raise SceneError(msg)
+    if dataset.gcps[0] and dataset.transform.is_identity:
+        msg = f"{path} has ground control points only: warp it first (gdalwarp)"
+        raise SceneError(msg)
+
+
+def count_bands(dataset: DatasetReader) -> int:
+    """Return how many bands a raster has, its alpha band apart."""
+    return sum(colour is not ColorInterp.alpha for colour in dataset.colorinterp)
+
+
+def unit_m(path: str, unit: str | None) -> float:
+    """Return how many metres a unit of a file has; one where the file names none that is known."""
+    cleaned = (unit or "").strip().lower()
+    if cleaned and cleaned not in METRES:
+        log.warning("%s: the unit %s is not known and taken as metres", path, unit)
+    return METRES.get(cleaned, 1.0)
+
+
+def clipped(start: int, count: int, length: int) -> tuple[int, int] | None:
+    """Return the part of an interval that lies in [0, length), or None."""
+    low, high = max(start, 0), min(start + count, length)
+    return (low, high) if high > low else None
+
+
+def same_kind_of_place(map_source: HeightSource, reference: HeightSource) -> None:
+    """Refuse to compare a raster that lies on Earth with one that lies nowhere.
+
+    Raises:
+        SettingsError: one of both has no CRS.
+    """
+    if (map_source.grid.crs is None) != (reference.grid.crs is None):
+        without = map_source if map_source.grid.crs is None else reference
+        msg = f"{without.path} has no CRS and the other raster has: assign it (gdal_edit -a_srs)"
+        raise SettingsError(msg)

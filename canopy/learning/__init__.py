@@ -1,0 +1,1 @@
+"""The machinery that every training run shares: steps, schedules, checkpoints, logs."""

@@ -1,0 +1,45 @@
+"""The curves of a run: what the loss did, and how good the network was on what was kept aside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from geo.whole_file import whole_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+CURVES_FILE = "curves.png"
+
+
+def draw_curves(records: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw the log of a run: terms of the loss on the left, validation on the right."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    sides = figure.subplots(1, 2)
+    for axes, kind in zip(sides, ("loss", "validation"), strict=True):
+        draw(axes, [(record["step"], record[kind]) for record in records if kind in record])
+    left, right = sides
+    left.set(xlabel="step", ylabel="weighted terms of the loss", title="training")
+    right.set(xlabel="step", title="validation")
+    FigureCanvasAgg(figure)
+    with whole_file(path) as part:
+        figure.savefig(part, format="png", dpi=120)
+
+
+def draw(axes: Axes, points: Sequence[tuple[int, dict[str, float | None]]]) -> None:
+    """Draw one line for each name."""
+    names = list(dict.fromkeys(name for _, values in points for name in values))
+    for name in names:
+        known = [(step, values[name]) for step, values in points if values.get(name) is not None]
+        if known:
+            marker = "o" if len(known) == 1 else None
+            axes.plot(*zip(*known, strict=True), label=name, marker=marker)
+    if names:
+        axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,105 @@
+"""What a run leaves in its folder: settings, a log of JSON lines, a checkpoint to go on from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from canopy.errors import OutputError
+from geo.whole_file import whole_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SETTINGS_FILE, LOG_FILE, CHECKPOINT_FILE = "training.json", "log.jsonl", "checkpoint.pt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFolder:
+    """The folder of one run.
+
+    Attributes:
+        path: where it is.
+    """
+
+    path: Path
+
+    def begin(self, settings: dict[str, Any]) -> None:
+        """Make the folder and write the resolved settings.
+
+        Raises:
+            OutputError: a run stands there already.
+        """
+        if (self.path / SETTINGS_FILE).exists():
+            msg = f"{self.path} holds a run: go on from it with --resume, or name another folder"
+            raise OutputError(msg)
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.path / SETTINGS_FILE, settings)
+
+    def resume(self, settings: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the last checkpoint, None where the run was stopped before the first.
+
+        Raises:
+            OutputError: no run stands there, it had other settings, or its checkpoint is broken.
+        """
+        try:
+            begun = json.loads((self.path / SETTINGS_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            msg = f"{self.path} holds no run to go on from: leave --resume out to begin one"
+            raise OutputError(msg) from error
+        settings = json.loads(json.dumps(settings))  # lists for tuples, as on disk
+        if begun != settings:
+            other = sorted(name for name in settings if begun.get(name) != settings[name])
+            msg = (
+                f"{self.path} was begun with another {', '.join(other) or 'configuration'}: give "
+                "what it was begun with, or name another folder"
+            )
+            raise OutputError(msg)
+        path = self.path / CHECKPOINT_FILE
+        if not path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            msg = f"{path} cannot be read ({type(error).__name__}): delete it to begin anew"
+            raise OutputError(msg) from error
+        self.forget_after(int(state["step"]))
+        return state
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the checkpoint in one step."""
+        with whole_file(self.path / CHECKPOINT_FILE) as part:
+            torch.save(state, part)
+
+    def log(self, record: dict[str, Any]) -> None:
+        """Append a line to the log."""
+        with (self.path / LOG_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """Return all whole lines of the log."""
+        path = self.path / LOG_FILE
+        if not path.exists():
+            return []
+        records = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                records.append(json.loads(line))
+            except ValueError:  # a kill can tear the last line
+                break
+        return records
+
+    def forget_after(self, step: int) -> None:
+        """Drop lines of steps that will be made again."""
+        kept = [record for record in self.read_log() if record["step"] <= step]
+        with whole_file(self.path / LOG_FILE) as part:
+            part.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write JSON, whole or not at all."""
+    with whole_file(path) as part:
+        part.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

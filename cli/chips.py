@@ -1,0 +1,78 @@
+"""``canopy chips``: pairs of imagery and lidar in, a set of chips to learn from out."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import Annotated
+
+import typer
+
+from cli.console import print_json, progress_bar, say, show_notes
+from cli.options import parse_three
+
+
+def cut_chips(
+    pairs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PAIRS...",
+            help="IMAGE=HEIGHTS, folders of plots (rgb.tif beside chm.tif), or CSV tables.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="SET", help="Folder of the set.")
+    ],
+    gsd: Annotated[float, typer.Option(metavar="M", help="Pixel of the model.")] = 0.6,
+    tile: Annotated[int, typer.Option(metavar="PX", help="Side of a chip.")] = 256,
+    block: Annotated[
+        float, typer.Option(metavar="M", help="Side of the blocks dealt to the splits.")
+    ] = 500.0,
+    guard: Annotated[
+        float, typer.Option(metavar="M", help="Least distance between chips of two splits.")
+    ] = 50.0,
+    shares: Annotated[
+        str, typer.Option(metavar="TRAIN,VAL,TEST", help="Shares of the ground.")
+    ] = "0.8,0.1,0.1",
+    least_known: Annotated[
+        float, typer.Option(metavar="SHARE", help="Least share of a window that has lidar.")
+    ] = 0.25,
+    collages: Annotated[
+        bool, typer.Option(help="Put plots smaller than a chip together on one.")
+    ] = True,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed deals the same.")] = 0,
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing set.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")] = False,
+    debug: Annotated[  # noqa: ARG001 - read in cli.app, before parsing can fail
+        bool, typer.Option("--debug", help="Show where an error arose.")
+    ] = False,
+) -> None:
+    """Cut PAIRS into chips at the model's pixel, split by blocks of ground.
+
+    The set holds an index (GeoParquet), files of many chips, and a data card with pictures.
+    """
+    show_notes(quiet=quiet)
+    from canopy.chips.card import card_as_json  # noqa: PLC0415 - help must not wait for torch
+    from canopy.chips.making import make_chips  # noqa: PLC0415
+    from canopy.chips.settings import ChipSettings  # noqa: PLC0415
+
+    settings = ChipSettings(
+        gsd_m=gsd,
+        tile_px=tile,
+        block_m=block,
+        guard_m=guard,
+        shares=parse_three("--shares", shares) or (0.8, 0.1, 0.1),
+        least_known=least_known,
+        collages=collages,
+        seed=seed,
+    )
+    with progress_bar("cutting", quiet=quiet, unit="readings") as progress:
+        made = make_chips(pairs, output, settings, overwrite=overwrite, progress=progress)
+    counts = card_as_json(made.index)
+    if not quiet:
+        for split, sites in counts.items():
+            words = ", ".join(f"{count} of {site}" for site, count in sites.items())
+            say(f"{split:8} {sum(sites.values())} chips: {words}")
+        say(f"card     {output / 'README.md'}")
+    if as_json:
+        print_json({"path": str(output), "chips": counts})

@@ -1,0 +1,200 @@
+"""``canopy evaluate``: a height map against lidar rasters, points or GEDI footprints."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.console import print_json, progress_bar, say, show_notes
+
+if TYPE_CHECKING:
+    from canopy.evaluation.report import Report
+
+
+class ComparedGrid(StrEnum):
+    """Whose pixels are compared."""
+
+    coarser = "coarser"
+    map = "map"
+    reference = "reference"
+
+
+class DrawnOver(StrEnum):
+    """What intervals are drawn over."""
+
+    auto = "auto"
+    sites = "sites"
+    tiles = "tiles"
+
+
+def evaluate_height_map(
+    map_path: Annotated[
+        str, typer.Argument(metavar="MAP", help="Height map: any raster of one band of heights.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="REPORT", help="A new folder for the report.")
+    ],
+    references: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[REFERENCE]...",
+            help="Lidar rasters, folders of them, or points with heights (GPKG, GeoJSON, "
+            "GeoParquet, CSV with longitude and latitude).",
+        ),
+    ] = None,
+    footprints: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE",
+            help="GEDI footprints: the map's 98th percentile within 12 m against RH98. Repeatable.",
+        ),
+    ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="Errors by the values of a column, of points or of --sites."
+        ),
+    ] = None,
+    sites: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Polygons that group the ground, or a table that names the references.",
+        ),
+    ] = None,
+    grid: Annotated[
+        ComparedGrid, typer.Option(help="Whose pixels are compared; the other is averaged on them.")
+    ] = ComparedGrid.coarser,
+    map_scale: Annotated[
+        float | None,
+        typer.Option(metavar="M", help="Metres of a stored unit, where the map does not say."),
+    ] = None,
+    reference_scale: Annotated[
+        float | None, typer.Option(metavar="M", help="The same for the references.")
+    ] = None,
+    height_column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Heights of points; a usual name if not.")
+    ] = None,
+    radius: Annotated[
+        float | None,
+        typer.Option(
+            metavar="M", help="Distance around points [m]; 0 (footprints: 12) by default."
+        ),
+    ] = None,
+    percentile: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P", help="Of the map within it; the mean (footprints: 98) by default."
+        ),
+    ] = None,
+    all_footprints: Annotated[
+        bool, typer.Option("--all-footprints", help="Keep footprints of poor quality too.")
+    ] = False,
+    over: Annotated[
+        DrawnOver,
+        typer.Option(help="What intervals are drawn over; auto: sites if there are ten or more."),
+    ] = DrawnOver.auto,
+    tile: Annotated[
+        float, typer.Option(metavar="M", help="Side of the tiles that intervals are drawn over.")
+    ] = 100.0,
+    replicates: Annotated[int, typer.Option(metavar="N", help="Draws of the bootstrap.")] = 1000,
+    seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same intervals.")] = 0,
+    overwrite: Annotated[bool, typer.Option(help="Replace an older report.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as JSON on standard output.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")] = False,
+    debug: Annotated[  # noqa: ARG001 - read in cli.app, before parsing can fail
+        bool, typer.Option("--debug", help="Show where an error arose.")
+    ] = False,
+) -> None:
+    """Compare the heights of MAP with references, and write a report.
+
+    REPORT holds report.json, report.md and three pictures. Bias is map minus reference. No model is
+    needed.
+    """
+    show_notes(quiet=quiet)
+    from canopy.evaluation.evaluate import evaluate_map  # noqa: PLC0415 - help must not wait for it
+    from canopy.evaluation.settings import EvaluationSettings  # noqa: PLC0415
+
+    settings = EvaluationSettings(
+        grid=grid.value,
+        map_scale=map_scale,
+        reference_scale=reference_scale,
+        groups=groups,
+        sites=sites,
+        height_column=height_column,
+        radius_m=radius,
+        percentile=percentile,
+        filters=not all_footprints,
+        tile_m=tile,
+        unit=over.value,
+        replicates=replicates,
+        seed=seed,
+        overwrite=overwrite,
+    )
+    with progress_bar("comparing", quiet=quiet) as progress:
+        report = evaluate_map(
+            map_path,
+            references or [],
+            output,
+            footprints=footprints or [],
+            settings=settings,
+            progress=progress,
+        )
+    if not quiet:
+        summarise(report)
+    if as_json:
+        print_json(report.as_json())
+
+
+def summarise(report: Report) -> None:
+    """Say what was found."""
+    for comparison in report.content["comparisons"]:
+        count, kind = comparison["count"], comparison["kind"]
+        area = f", {comparison['area_ha']:.4g} ha" if comparison["area_ha"] else ""
+        sites = len(comparison["sites"])
+        say(f"compared {count} {kind}{area}, {sites} site{'s' * (sites > 1)}")
+        for name, key, unit in ERRORS:
+            if key in comparison["errors"]:
+                say(f"  {name:<24}{error_words(comparison, key, unit)}")
+        say_gap("sites", comparison["between_sites"])
+        say_gap("groups", comparison.get("groups") or {})
+        if comparison["skipped"]:
+            say(f"  {'skipped':<24}{len(comparison['skipped'])} references")
+    say(f"report   {report.folder / 'report.md'}")
+
+
+ERRORS = (
+    ("MAE", "mae_m", " m"),
+    ("RMSE", "rmse_m", " m"),
+    ("bias (map - reference)", "bias_m", " m"),
+    ("R2", "r2", ""),
+    ("block R2, 30 m", "block_30m_r2", ""),
+    ("tree cover IoU at 2 m", "cover_2m_iou", ""),
+    ("MAE after a 3 m mean", "mean_3m_mae_m", " m"),
+)
+"""Name, key and unit of the errors that are said."""
+
+
+def error_words(comparison: dict[str, Any], key: str, unit: str) -> str:
+    """Return an error and its interval."""
+    value, found = comparison["errors"][key], comparison["intervals"].get(key)
+    sign = "+" if key == "bias_m" else ""
+    if value is None:
+        return "undefined"
+    span = f"  [{found[0]:{sign}.2f}, {found[1]:{sign}.2f}]" if found else ""
+    return f"{value:{sign}.2f}{unit}{span}"
+
+
+def say_gap(name: str, gap: dict[str, Any]) -> None:
+    """Say which entry is worst, where there are several."""
+    if gap.get("gap_mae_m") is not None:
+        worst, best = gap["worst"], gap["best"]
+        say(
+            f"  {f'worst of {name}':<24}{worst['name']}, MAE {worst['mae_m']:.2f} m; best "
+            f"{best['name']}, {best['mae_m']:.2f} m"
+        )

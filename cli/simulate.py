@@ -1,0 +1,80 @@
+"""``canopy simulate``: forests whose canopy heights are known exactly."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.console import print_json, progress_bar, say, show_notes
+
+if TYPE_CHECKING:
+    from geo.simulation.worlds import WorldSummary
+
+
+def simulate(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="A new folder for the worlds.")
+    ],
+    seed: Annotated[
+        int,
+        typer.Option(metavar="N", help="Number that all chance comes from: same N, same worlds."),
+    ],
+    worlds: Annotated[int, typer.Option(metavar="N", help="How many worlds.")] = 1,
+    preset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[,NAME...]",
+            help="conifer, broadleaf, mixed, savanna, plantation, treeless or urban-edge; several "
+            "are taken in turn, all stands for each of them.",
+        ),
+    ] = "mixed",
+    size_m: Annotated[float, typer.Option(metavar="M", help="Side of a world [m].")] = 256.0,
+    gsd: Annotated[float, typer.Option(metavar="M", help="Side of a pixel [m].")] = 0.6,
+    sun_elevation: Annotated[
+        float | None,
+        typer.Option(metavar="DEG", help="Height of the sun; the preset's by default."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace worlds that stand in DIR.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a summary as JSON on standard output.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")] = False,
+    debug: Annotated[  # noqa: ARG001 - read in cli.app, before parsing can fail
+        bool, typer.Option("--debug", help="Show where an error arose.")
+    ] = False,
+) -> None:
+    """Simulate forests: imagery like an aerial photograph, and the exact truth.
+
+    Each world is a folder with imagery, canopy height, ground and surface as GeoTIFF, laser points
+    as LAZ, trees and GEDI-like footprints as GeoParquet, and a STAC item.
+    """
+    show_notes(quiet=quiet)
+    from geo.simulation.worlds import (  # noqa: PLC0415 - help must not wait for it
+        WorldsRequest,
+        make_worlds,
+    )
+
+    request = WorldsRequest(
+        output=output, seed=seed, worlds=worlds, presets=tuple(preset.split(",")), size_m=size_m,
+        gsd_m=gsd, sun_elevation_deg=sun_elevation, overwrite=overwrite,
+    )  # fmt: skip
+    with progress_bar("simulating", quiet=quiet, unit="worlds") as progress:
+        summaries = make_worlds(request, progress)
+    if not quiet:
+        for summary in summaries:
+            announce(summary)
+        say(f"written  {output}")
+    if as_json:
+        worlds_made = [asdict(summary) for summary in summaries]
+        print_json({"output": str(output), "seed": seed, "worlds": worlds_made})
+
+
+def announce(world: WorldSummary) -> None:
+    """Say what a world holds."""
+    say(
+        f"world    {world.name}: {world.pixels} x {world.pixels} px, {world.trees} trees, cover "
+        f"{100 * world.cover:.0f} %, median {world.p50_m:.1f} m, highest {world.maximum_m:.1f} m"
+    )

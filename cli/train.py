@@ -1,0 +1,53 @@
+"""``canopy train``: models that learn from chips of imagery and lidar."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import Annotated
+
+import typer
+
+from cli.console import print_json, progress_bar, say, show_notes
+
+train = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Train models on imagery and lidar."
+)
+
+
+@train.callback()
+def group() -> None:
+    """Train models on imagery and lidar."""
+
+
+@train.command(name="decoder")
+def fit_decoder(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG.yaml", help="Chips, network, losses, steps.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the run.")
+    ],
+    resume: Annotated[
+        bool, typer.Option(help="Go on from where a run in DIR was stopped.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")] = False,
+    debug: Annotated[  # noqa: ARG001 - read in cli.app, before parsing can fail
+        bool, typer.Option("--debug", help="Show where an error arose.")
+    ] = False,
+) -> None:
+    """Fit a decoder on a frozen or tuned encoder, from a set of chips.
+
+    DIR then holds a model as `canopy map --model DIR` takes it, and the log, the curves, example
+    panels and the resolved settings beside it.
+    """
+    show_notes(quiet=quiet)
+    from canopy.supervision.train_decoder import train_decoder  # noqa: PLC0415 - torch is slow
+
+    with progress_bar("training", quiet=quiet, unit="steps") as progress:
+        trained = train_decoder(config, output, resume=resume, progress=progress)
+    words = ", ".join(f"{name} {value}" for name, value in trained.validation.items())
+    if not quiet:
+        say(f"model    {trained.folder}: {words} on chips kept aside")
+    if as_json:
+        print_json({"path": str(trained.folder), "validation": trained.validation})

@@ -1,0 +1,282 @@
+"""Canopy height from two rasters: a surface model less a terrain model."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import rasterio
+from rasterio.crs import CRS
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+
+from geo.cog import refuse_without_room, room_needed
+from geo.encoding import find_encoding
+from geo.grid import Grid
+from geo.ground import ground_pixel_m, to_pyproj
+from geo.lidar.chm_files import ChmOrigin, finish, new_rasters, plan_chm_files, working_folder
+from geo.lidar.errors import LidarError
+from geo.lidar.point_crs import flat_part, vertical_name
+from geo.lidar.report import ChmReport
+from geo.lidar.settings import ChmSettings
+from geo.lidar.steps import Steps
+from geo.lidar.units import (
+    METRE,
+    horizontal_unit,
+    is_metre,
+    unit_named,
+    unit_spelled,
+    unit_words,
+    vertical_unit,
+)
+from geo.map_facts import MethodReference
+from geo.scene import PLANE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rasterio.io import DatasetReader
+
+    from geo.lidar.chm_files import ChmRasters
+    from geo.raster import Pixels
+
+logger = logging.getLogger(__name__)
+
+LINEAGE = "Canopy height from airborne lidar: a surface model less a terrain model"
+STRIP_PX = 256
+FINER = 1.5
+"""A terrain whose pixels are smaller by this factor is averaged, another is interpolated."""
+
+
+def surfaces_to_chm(
+    dsm: str | Path,
+    dtm: str | Path,
+    output: str | Path,
+    settings: ChmSettings | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> ChmReport:
+    """Make a canopy height model from a surface and a terrain model, on the pixels of the surface.
+
+    The terrain is brought there bilinearly, or as a mean where it is finer. Differences below zero
+    become 0; those above ``max_height_m``, and pixels that either raster lacks, have no height.
+    Spikes and pits are in the surface model as they were left by whoever made it.
+
+    Args:
+        dsm: raster of the heights of what stands on the ground.
+        dtm: raster of the heights of the ground; in any CRS, if both have one.
+        output: where the model will stand, a .tif.
+        settings: what is wanted; those about points mean nothing here.
+        progress: called with strips done and strips in all.
+
+    Returns:
+        What was made.
+
+    Raises:
+        LidarError: a raster cannot be read, they do not belong together, or the output may not be
+            written.
+        MapFileError: the disk is full, or another run is writing the same output.
+    """
+    began, settings = time.perf_counter(), settings or ChmSettings()
+    paths = [Path(dsm), Path(dtm)]
+    refuse_point_settings(settings)
+    outputs = plan_chm_files(Path(output), paths, settings)
+    with opened_pair(*paths) as (surface, terrain), working_folder(outputs.chm) as folder:
+        grid = grid_of(surface)
+        rasters = new_rasters(folder, grid, settings)
+        strips = -(-grid.height // STRIP_PX)
+        write_differences(
+            surface, terrain, rasters, settings, Steps(total=strips, progress=progress)
+        )
+        origin = ChmOrigin(
+            sources=paths,
+            method=method_of(settings),
+            acquired=None,
+            processed=datetime.now(UTC),
+        )
+        heights = finish(rasters, outputs, origin, settings, folder)
+    return ChmReport(
+        files=outputs,
+        grid=grid,
+        heights=heights,
+        origin=origin,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def refuse_point_settings(settings: ChmSettings) -> None:
+    """Refuse what can be asked of points only.
+
+    Raises:
+        LidarError: it is asked for.
+    """
+    asked = {
+        "--resolution": settings.resolution_m,
+        "--bounds": settings.bounds,
+        "--like": settings.like,
+        "--density": settings.density,
+        "--epsg": settings.epsg,
+        "--normalised": settings.normalised is not None,
+    }
+    if wrong := [name for name, value in asked.items() if value]:
+        msg = f"{', '.join(wrong)} with --dsm: that is about points, leave it out"
+        raise LidarError(msg)
+
+
+def method_of(settings: ChmSettings) -> MethodReference:
+    """Return how the heights were made."""
+    return MethodReference(
+        name="surface less terrain",
+        lineage=LINEAGE,
+        source_title="Source surface",
+        details={"max_height_m": settings.max_height_m},
+    )
+
+
+@contextmanager
+def opened_pair(dsm: Path, dtm: Path) -> Iterator[tuple[DatasetReader, DatasetReader]]:
+    """Lend both rasters.
+
+    Raises:
+        LidarError: one cannot be read, or they do not belong together.
+    """
+    try:
+        with rasterio.open(dsm) as surface, rasterio.open(dtm) as terrain:
+            refuse_strangers(surface, terrain)
+            yield surface, terrain
+    except RasterioError as error:
+        msg = f"{dsm} or {dtm} cannot be read ({' '.join(str(error).split())}): name two rasters"
+        raise LidarError(msg) from error
+
+
+def refuse_strangers(surface: DatasetReader, terrain: DatasetReader) -> None:
+    """Refuse rasters that cannot be subtracted.
+
+    Raises:
+        LidarError: one has no CRS, a bad one, or several bands, or their vertical datums differ.
+    """
+    for raster in (surface, terrain):
+        if raster.count != 1 or "complex" in raster.dtypes[0]:
+            msg = f"{raster.name} has {raster.count} bands: expected one, of heights"
+            raise LidarError(msg)
+    if (surface.crs is None) != (terrain.crs is None):
+        bare = surface if surface.crs is None else terrain
+        msg = f"{bare.name} has no CRS, the other raster has one: assign it"
+        raise LidarError(msg)
+    if surface.crs is None:
+        return
+    above = [vertical_name(to_pyproj(raster.crs)) for raster in (surface, terrain)]
+    if None not in above and above[0] != above[1]:
+        msg = f"the DSM is above {above[0]}, the DTM above {above[1]}: convert one"
+        raise LidarError(msg)
+
+
+def grid_of(raster: DatasetReader) -> Grid:
+    """Return the grid of a raster, without the vertical part of its CRS."""
+    crs = CRS.from_wkt(flat_part(to_pyproj(raster.crs)).to_wkt()) if raster.crs else None
+    return Grid(crs=crs, transform=raster.transform, height=raster.height, width=raster.width)
+
+
+def height_unit_of(raster: DatasetReader, chosen: str | None) -> float:
+    """Return the unit of a raster's heights [m].
+
+    Chosen, named by the band, by a vertical CRS, or else that of the pixels; feet that nobody
+    named are said.
+
+    Raises:
+        LidarError: the band names a unit that is no length.
+    """
+    if chosen:
+        return unit_named(chosen)
+    words = raster.units[0]
+    if words and unit_spelled(words) is None:
+        msg = f"{raster.name} has heights in {words}: expected metres or feet, say --height-unit"
+        raise LidarError(msg)
+    crs = to_pyproj(raster.crs) if raster.crs else None
+    stated = unit_spelled(words) or (vertical_unit(crs) if crs else None)
+    if stated is not None or crs is None or not flat_part(crs).is_projected:
+        return stated or METRE
+    unit = horizontal_unit(flat_part(crs))
+    if not is_metre(unit):
+        logger.warning(
+            "%s: heights are taken as %s, like its pixels: state --height-unit if they are not",
+            raster.name,
+            unit_words(unit),
+        )
+    return unit
+
+
+def write_differences(
+    surface: DatasetReader,
+    terrain: DatasetReader,
+    rasters: ChmRasters,
+    settings: ChmSettings,
+    steps: Steps,
+) -> None:
+    """Write surface less terrain strip by strip.
+
+    Raises:
+        MapFileError: there is no room for the result.
+        LidarError: the rasters do not touch.
+    """
+    encoding, grid = find_encoding(settings.encoding), rasters.heights.grid
+    refuse_without_room(
+        rasters.heights.data.parent, room_needed(grid, np.dtype(encoding.dtype).itemsize)
+    )
+    units = [height_unit_of(raster, settings.height_unit) for raster in (surface, terrain)]
+    known = 0
+    with terrain_on(grid, terrain) as below:
+        for row in range(0, grid.height, STRIP_PX):
+            window = Window(0, row, grid.width, min(STRIP_PX, grid.height - row))
+            heights = heights_in(surface, window) * units[0] - below(window) * units[1]
+            heights[heights > settings.max_height_m] = np.nan
+            known += int(np.isfinite(heights).sum())
+            heights = np.maximum(heights, 0).astype(np.float32)
+            rasters.heights.write(row, encoding.encode(heights))
+            steps.advance()
+    if not known:
+        msg = (
+            f"{surface.name} and {terrain.name} share no pixel with a height up to "
+            f"{settings.max_height_m:g} m: expected one place and one datum"
+        )
+        raise LidarError(msg)
+
+
+def heights_in(raster: DatasetReader, window: Window) -> Pixels:
+    """Return heights (rows, columns) in the raster's unit, float64; NaN where there is none."""
+    stored = raster.read(1, window=window, masked=True)
+    heights: Pixels = stored.astype(float).filled(np.nan) * raster.scales[0] + raster.offsets[0]
+    return heights
+
+
+@contextmanager
+def terrain_on(grid: Grid, terrain: DatasetReader) -> Iterator[Callable[[Window], Pixels]]:
+    """Lend what gives the terrain, in its own unit, in a window of a grid; NaN where it has none.
+
+    Args:
+        grid: the pixels wanted.
+        terrain: the raster.
+    """
+    here = grid_of(terrain)
+    finer = ground_pixel_m(grid)[0] > FINER * ground_pixel_m(here)[0]
+    with WarpedVRT(
+        terrain,
+        src_crs=here.crs or PLANE,
+        src_transform=here.transform,
+        crs=grid.crs or PLANE,
+        transform=grid.transform,
+        width=grid.width,
+        height=grid.height,
+        resampling=Resampling.average if finer else Resampling.bilinear,
+        src_nodata=terrain.nodata,
+        nodata=np.nan,
+        dtype="float64",
+    ) as virtual:
+        yield lambda window: virtual.read(1, window=window) * terrain.scales[0] + terrain.offsets[0]

@@ -1,0 +1,1 @@
+"""Forests whose truth is known exactly: imagery, heights, laser points and footprints."""

@@ -1,0 +1,148 @@
+"""A run learns, stops at what is no number, and ends the same after a kill as undisturbed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from canopy.errors import OutputError, RunError, SettingsError
+from canopy.learning.loop import learn
+from canopy.learning.optimiser import make_optimiser, rate_factor
+from canopy.learning.run_folder import RunFolder
+from canopy.learning.settings import RunSettings
+
+SETTINGS = RunSettings(
+    steps=30, learning_rate=0.05, average=0.5, validate_every=10, checkpoint_every=7, log_every=4
+)
+
+
+class Line:
+    """Learn y = 2 x + 1 from batches that follow from the step; dropout needs torch's chance."""
+
+    def __init__(self, spoilt_at=None):
+        torch.manual_seed(1)
+        self.network = nn.Sequential(nn.Linear(1, 8), nn.Dropout(0.2), nn.Linear(8, 1))
+        self.spoilt_at = spoilt_at
+        self.steps = []
+
+    def batch(self, step, rank):
+        self.steps.append(step)
+        x = torch.rand(16, 1, generator=torch.Generator().manual_seed(step + rank))
+        return {"x": x, "y": 2 * x + 1 if step != self.spoilt_at else x * float("nan")}
+
+    def losses(self, network, batch, done):
+        assert 0 <= done < 1
+        return {"square": (network(batch["x"]) - batch["y"]).square().mean()}
+
+    def validate(self, network):
+        return {"weight": float(network[0].weight.detach().sum()), "nothing": float("nan")}
+
+
+def weights(network):
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
+
+
+def begun(path):
+    folder = RunFolder(path=path)
+    folder.begin({"run": "line"})
+    return folder
+
+
+def test_a_run_learns_and_leaves_a_log(tmp_path):
+    folder, told = begun(tmp_path / "run"), []
+    learn(Line(), SETTINGS, folder, progress=lambda done, total: told.append((done, total)))
+    records = folder.read_log()
+    losses = [record["loss"]["square"] for record in records if "loss" in record]
+    assert losses[-1] < losses[0] / 3
+    assert [record["step"] for record in records if "loss" in record][:3] == [4, 8, 12]
+    validated = [record for record in records if "validation" in record]
+    assert [record["step"] for record in validated] == [10, 20, 30]
+    assert validated[0]["validation"]["nothing"] is None
+    assert told == [(step, 30) for step in range(1, 31)]
+
+
+@pytest.mark.parametrize("stopped_at", [3, 8, 20, 29])
+def test_a_stopped_run_ends_as_an_undisturbed_one(tmp_path, stopped_at):
+    whole = learn(Line(), SETTINGS, begun(tmp_path / "whole"))
+
+    def stop(done, _):
+        if done == stopped_at:
+            raise KeyboardInterrupt
+
+    folder = begun(tmp_path / "broken")
+    with pytest.raises(KeyboardInterrupt):
+        learn(Line(), SETTINGS, folder, progress=stop)
+    state = folder.resume({"run": "line"})
+    task = Line()
+    again = learn(task, SETTINGS, folder, state=state)
+    assert torch.equal(weights(again), weights(whole))
+    assert task.steps[0] == 7 * (stopped_at // 7)
+    logs = [RunFolder(path=tmp_path / name).read_log() for name in ("whole", "broken")]
+    steps = [[(r["step"], min(r)) for r in log] for log in logs]
+    assert [step for step, _ in steps[1]] == sorted(step for step, _ in steps[1])
+    assert logs[0][-1]["validation"] == logs[1][-1]["validation"]
+
+
+def test_a_loss_that_is_no_number_stops_the_run_by_name_and_step(tmp_path):
+    with pytest.raises(RunError, match="the square loss is nan at step 6"):
+        learn(Line(spoilt_at=5), SETTINGS, begun(tmp_path / "run"))
+
+
+def test_what_does_not_learn_stays(tmp_path):
+    task = Line()
+    task.network[0].requires_grad_(requires_grad=False)
+    before = task.network[0].weight.clone()
+    average = learn(task, SETTINGS, begun(tmp_path / "run"))
+    assert torch.equal(task.network[0].weight, before)
+    torch.testing.assert_close(average[0].weight, before)
+
+
+def test_a_run_is_not_begun_twice_nor_gone_on_with_another_way(tmp_path):
+    folder = begun(tmp_path / "run")
+    with pytest.raises(OutputError, match="--resume"):
+        folder.begin({"run": "line"})
+    with pytest.raises(OutputError, match="begun with another run"):
+        folder.resume({"run": "curve"})
+    assert folder.resume({"run": "line"}) is None
+    with pytest.raises(OutputError, match="holds no run"):
+        RunFolder(path=tmp_path / "none").resume({})
+    (folder.path / "checkpoint.pt").write_bytes(b"torn")
+    with pytest.raises(OutputError, match="cannot be read"):
+        folder.resume({"run": "line"})
+
+
+def test_a_torn_line_of_the_log_is_left_out(tmp_path):
+    folder = begun(tmp_path / "run")
+    folder.log({"step": 1})
+    folder.log({"step": 2})
+    with (folder.path / "log.jsonl").open("a") as file:
+        file.write('{"step": 3, "lo')
+    assert [record["step"] for record in folder.read_log()] == [1, 2]
+    folder.forget_after(1)
+    assert json.loads((folder.path / "log.jsonl").read_text()) == {"step": 1}
+
+
+def test_the_rate_warms_up_and_decays_to_nothing():
+    settings = RunSettings(steps=100, warm_up=0.1)
+    rates = [rate_factor(step, settings) for step in range(100)]
+    assert rates[:2] == [0.1, 0.2]
+    assert rates[9] == rates[10] == 1
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] < 0.001
+
+
+def test_vectors_do_not_decay():
+    groups = make_optimiser(nn.Linear(3, 2), RunSettings(weight_decay=0.1)).param_groups
+    assert [group["weight_decay"] for group in groups] == [0.1, 0]
+    assert [group["params"][0].ndim for group in groups] == [2, 1]
+
+
+@pytest.mark.parametrize(
+    "choices", [{"steps": 0}, {"learning_rate": 0}, {"average": 1}, {"clip": 0}]
+)
+def test_settings_that_make_no_sense_are_refused(choices):
+    with pytest.raises(SettingsError, match="expected"):
+        RunSettings(**choices)

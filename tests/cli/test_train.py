@@ -1,0 +1,182 @@
+"""``canopy train decoder``: chips and a configuration in, a model that maps out."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from small_models import tiny_model
+from small_pairs import write_pair
+from small_scenes import write_scene
+
+from canopy.chips.making import make_chips
+from canopy.chips.settings import ChipSettings
+from canopy.model_folder import save_height_model
+from canopy.weights import load_height_model
+
+pytestmark = pytest.mark.usefixtures("chips")
+
+RUN = {
+    "steps": 12,
+    "validate_every": 6,
+    "checkpoint_every": 5,
+    "log_every": 3,
+    "learning_rate": 3e-3,
+}
+
+
+@pytest.fixture
+def chips(tmp_path):
+    """Bright ground is tall: heights follow the red band."""
+    for number in range(9):
+        blocks = np.random.default_rng(number).integers(0, 40, (4, 4)).astype(np.float32)
+        heights = blocks.repeat(16, 0).repeat(16, 1)
+        write_pair(tmp_path / "site" / f"p{number}", heights, east=400_000 + 900 * number)
+    settings = ChipSettings(tile_px=64, shares=(0.7, 0.3, 0.0), guard_m=0.0)
+    make_chips([str(tmp_path / "site")], tmp_path / "set", settings)
+    save_height_model(tiny_model(), tmp_path / "start")
+    return tmp_path / "set"
+
+
+def configure(tmp_path, **changes):
+    values = {
+        "chips": "set",
+        "start": {"model": str(tmp_path / "start")},
+        "sampling": {"batch": 4, "crop_px": 32},
+        "run": RUN,
+        "card": {"name": "trial", "licence": "Apache-2.0", "imagery": "aerial"},
+    }
+    for name, change in changes.items():
+        values[name] = {**values.get(name, {}), **change} if isinstance(change, dict) else change
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(values))
+    return tmp_path / "run.yaml"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"loss": {"main": "silog", "bins": 0.3}},
+        {"loss": {"main": "charbonnier"}, "start": {"tuned": False}},
+        {"start": {"model": "", "encoder": "test_vit", "decoder": "linear", "head": "regression"}},
+    ],
+)
+def test_a_model_is_trained_and_maps(canopy_command, tmp_path, changes):
+    config = configure(tmp_path, **changes)
+    code, out, err = canopy_command("train", "decoder", config, "-o", tmp_path / "run", "--json")
+    assert code == 0, err
+    assert json.loads(out)["validation"]["mae_m"] > 0
+    made = {path.name for path in (tmp_path / "run").iterdir()}
+    assert made == {
+        "config.json", "model.safetensors", "training.json", "log.jsonl", "curves.png",
+        "panels.png", "checkpoint.pt",
+    }  # fmt: skip
+    model = load_height_model(tmp_path / "run", device="cpu")
+    assert (model.card.name, model.card.imagery, model.card.gsd_m) == ("trial", "aerial", 0.6)
+    scene = write_scene(tmp_path / "scene.tif", np.full((3, 64, 64), 90, np.uint8))
+    code, _, err = canopy_command(
+        "map", scene, "-o", tmp_path / "h.tif", "--model", tmp_path / "run", "-q"
+    )
+    assert code == 0, err
+
+
+def test_it_learns_what_there_is_to_learn(canopy_command, tmp_path):
+    config = configure(
+        tmp_path,
+        start={"model": "", "encoder": "test_resnet", "decoder": "unet", "head": "regression"},
+        loss={"main": "charbonnier"}, augment={"share": 0.0},
+        run={"steps": 80, "validate_every": 80, "learning_rate": 1e-2},
+    )  # fmt: skip
+    code, _, err = canopy_command("train", "decoder", config, "-o", tmp_path / "run", "--json")
+    assert code == 0, err
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    losses = [record["loss"]["charbonnier"] for record in log if "loss" in record]
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:3])
+
+
+def test_a_frozen_encoder_stays_as_it_was(canopy_command, tmp_path):
+    config = configure(tmp_path, start={"tuned": False})
+    canopy_command("train", "decoder", config, "-o", tmp_path / "run", "-q")
+    before = load_height_model(tmp_path / "start", device="cpu").network.state_dict()
+    after = load_height_model(tmp_path / "run", device="cpu").network.state_dict()
+    same = {name: torch.allclose(before[name], after[name]) for name in before}
+    assert all(kept for name, kept in same.items() if name.startswith("encoder."))
+    assert not all(kept for name, kept in same.items() if name.startswith("decoder."))
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(canopy_command, tmp_path, monkeypatch):
+    from canopy.supervision import decoder_task  # noqa: PLC0415
+
+    config = configure(tmp_path)
+    canopy_command("train", "decoder", config, "-o", tmp_path / "whole", "-q")
+    draw = decoder_task.DecoderTask.batch
+
+    def stop(task, step, rank):
+        if step == 8:
+            raise KeyboardInterrupt
+        return draw(task, step, rank)
+
+    monkeypatch.setattr(decoder_task.DecoderTask, "batch", stop)
+    code, _, _ = canopy_command("train", "decoder", config, "-o", tmp_path / "broken", "-q")
+    assert code == 130
+    monkeypatch.undo()
+    code, _, err = canopy_command("train", "decoder", config, "-o", tmp_path / "broken", "-q")
+    assert (code, "--resume" in err) == (2, True)
+    arguments = ("train", "decoder", config, "-o", tmp_path / "broken", "--resume", "-q")
+    code, _, err = canopy_command(*arguments)
+    assert code == 0, err
+    files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "broken")]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"chips": "nowhere"}, "no whole set of chips"),
+        ({"wish": 1}, "unknown fields .*wish"),
+        ({"start": {"model": "canopy-gigantic"}}, "no model canopy-gigantic"),
+        ({"sampling": {"crop_px": 33}}, "multiples of"),
+        ({"sampling": {"crop_px": 96}}, "up to the 64 px"),
+        ({"loss": {"main": "magic"}}, "main"),
+        ({"run": {"steps": 0}}, "steps of 0"),
+        (
+            {
+                "loss": {"bins": 1.0},
+                "start": {"model": "", "encoder": "test_vit", "head": "regression"},
+            },
+            "needs a head of linear bins",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_trained_is_refused_in_one_line(canopy_command, tmp_path, changes, said):
+    code, _, err = canopy_command(
+        "train", "decoder", configure(tmp_path, **changes), "-o", tmp_path / "run"
+    )
+    assert code == 2
+    assert re.search(said, err)
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_chips_of_another_pixel_are_refused(canopy_command, tmp_path):
+    settings = ChipSettings(tile_px=32, shares=(0.7, 0.3, 0.0), guard_m=0.0, gsd_m=1.2)
+    make_chips([str(tmp_path / "site")], tmp_path / "coarse", settings)
+    code, _, err = canopy_command(
+        "train", "decoder", configure(tmp_path, chips="coarse"), "-o", tmp_path / "run"
+    )
+    assert code == 2
+    assert "canopy chips --gsd 0.6" in err
+
+
+def test_a_set_without_a_split_to_judge_by_is_refused(canopy_command, tmp_path):
+    settings = ChipSettings(tile_px=64, shares=(1.0, 0.0, 0.0), guard_m=0.0)
+    make_chips([str(tmp_path / "site")], tmp_path / "whole", settings)
+    code, _, err = canopy_command(
+        "train", "decoder", configure(tmp_path, chips="whole"), "-o", tmp_path / "run"
+    )
+    assert code == 2
+    assert "has no chip to val" in err

@@ -1,0 +1,101 @@
+"""A surface model less a terrain model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+
+from geo.lidar.errors import LidarError
+from geo.lidar.settings import ChmSettings
+from geo.lidar.surface_models import surfaces_to_chm
+
+PLANE = (0.05, -0.02, 800.0)
+
+
+def plane(grid_transform, shape):
+    rows, columns = np.indices(shape) + 0.5
+    x, y = grid_transform * (columns, rows)
+    a, b, c = PLANE
+    return c + a * (x - 5e5) + b * (y - 4e6)
+
+
+def write_raster(path, values, transform, crs="EPSG:32611", unit=None, nodata=-9999.0):
+    with rasterio.open(
+        path, "w", driver="GTiff", width=values.shape[1], height=values.shape[0], count=1,
+        dtype="float32", crs=crs, transform=transform, nodata=nodata,
+    ) as file:  # fmt: skip
+        file.write(values.astype(np.float32), 1)
+        if unit:
+            file.units = (unit,)
+    return path
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A DSM of 1 m and a coarser, shifted DTM that reaches further."""
+    fine, coarse = Affine(1, 0, 5e5, 0, -1, 4e6), Affine(2.5, 0, 5e5 - 11, 0, -2.5, 4e6 + 9)
+    canopy = np.zeros((60, 50))
+    canopy[10:20, 5:30] = 12
+    canopy[30, 30] = 500
+    surface = plane(fine, canopy.shape) + canopy
+    surface[40:45] -= 3
+    surface[50, 2] = -9999
+    dsm = write_raster(tmp_path / "dsm.tif", surface, fine)
+    dtm = write_raster(tmp_path / "dtm.tif", plane(coarse, (40, 40)), coarse)
+    return dsm, dtm, canopy
+
+
+def read(path):
+    with rasterio.open(path) as dataset:
+        return dataset.read(1, masked=True).astype(float).filled(np.nan)
+
+
+def test_the_difference_stands_on_the_pixels_of_the_surface(tmp_path, pair):
+    dsm, dtm, canopy = pair
+    report = surfaces_to_chm(dsm, dtm, tmp_path / "chm.tif")
+    heights = read(tmp_path / "chm.tif")
+    canopy[30, 30] = canopy[50, 2] = np.nan
+    np.testing.assert_allclose(heights, canopy, atol=0.02)
+    assert report.files.item.exists()
+    assert report.heights.maximum_m == pytest.approx(12, abs=0.02)
+
+
+def test_feet_of_a_band_become_metres(tmp_path, pair):
+    dsm, dtm, _ = pair
+    surfaces_to_chm(dsm, dtm, tmp_path / "metres.tif")
+    with rasterio.open(dtm) as file:
+        write_raster(tmp_path / "feet.tif", file.read(1) / 0.3048, file.transform, unit="ft")
+    surfaces_to_chm(dsm, tmp_path / "feet.tif", tmp_path / "chm.tif")
+    np.testing.assert_allclose(read(tmp_path / "chm.tif"), read(tmp_path / "metres.tif"), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"crs": None}, "has no CRS"),
+        ({"unit": "kelvin"}, "has heights in kelvin"),
+        ({"transform": Affine(1, 0, 9e5, 0, -1, 4e6)}, "share no pixel"),
+    ],
+)
+def test_rasters_that_do_not_belong_together_are_refused(tmp_path, pair, change, said):
+    dsm, _, _ = pair
+    choices = {"transform": Affine(1, 0, 5e5, 0, -1, 4e6)} | change
+    dtm = write_raster(tmp_path / "other.tif", np.full((60, 50), 700.0), **choices)
+    before = set(tmp_path.iterdir())
+    with pytest.raises(LidarError, match=said):
+        surfaces_to_chm(dsm, dtm, tmp_path / "chm.tif")
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_what_is_about_points_is_refused(tmp_path, pair):
+    dsm, dtm, _ = pair
+    with pytest.raises(LidarError, match=r"--resolution, --density with --dsm"):
+        surfaces_to_chm(dsm, dtm, tmp_path / "chm.tif", ChmSettings(resolution_m=2, density=True))
+
+
+def test_a_file_that_is_no_raster_is_one_line(tmp_path, pair):
+    (tmp_path / "x.tif").write_text("no raster")
+    with pytest.raises(LidarError, match="cannot be read"):
+        surfaces_to_chm(pair[0], tmp_path / "x.tif", tmp_path / "chm.tif")
