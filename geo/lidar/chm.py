@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from geo.grid import FloatArray, Grid
     from geo.lidar.point_files import PointFile
     from geo.raster import Pixels
+
+log = logging.getLogger(__name__)
 
 LINEAGE = (
     "Canopy height from airborne lidar: the highest return of each pixel above a TIN of ground "
@@ -82,6 +85,8 @@ def points_to_chm(
     began, settings, limits = time.perf_counter(), settings or ChmSettings(), limits or WorkLimits()
     files = read_headers(find_point_files(sources), settings)
     paths = [file.path for file in files]
+    if files[0].place.crs is None:
+        log.warning("the points have no CRS: taken as metres on a plane; state it with --epsg")
     outputs = plan_chm_files(Path(output), paths, settings)
     asked = chosen_grid(files, settings)
     with working_folder(outputs.chm) as folder:
