@@ -42,8 +42,13 @@ def fit_decoder(
     panels and the resolved settings beside it.
     """
     show_notes(quiet=quiet)
-    from canopy.supervision.train_decoder import train_decoder  # noqa: PLC0415 - torch is slow
+    from canopy.errors import SettingsError  # noqa: PLC0415 - help must not wait for torch
 
+    try:
+        from canopy.supervision.train_decoder import train_decoder  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        msg = f"training needs {error.name}: pip install 'canopy-height[train]'"
+        raise SettingsError(msg) from error
     with progress_bar("training", quiet=quiet, unit="steps") as progress:
         trained = train_decoder(config, output, resume=resume, progress=progress)
     words = ", ".join(f"{name} {value}" for name, value in trained.validation.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -180,3 +181,12 @@ def test_a_set_without_a_split_to_judge_by_is_refused(canopy_command, tmp_path):
     )
     assert code == 2
     assert "has no chip to val" in err
+
+
+def test_without_its_extra_it_says_what_to_install(canopy_command, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    for name in [name for name in sys.modules if name.startswith("canopy.supervision")]:
+        monkeypatch.delitem(sys.modules, name)
+    code, _, err = canopy_command("train", "decoder", tmp_path / "x.yaml", "-o", tmp_path / "run")
+    assert code == 2
+    assert "pip install 'canopy-height[train]'" in err
