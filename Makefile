@@ -12,7 +12,7 @@ SCENES_PACKAGE := deepforest==2.1.0
 SCENES := $(VENV)/demo-scenes
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types contracts check bench train clean
+.PHONY: help install demo test lint types contracts check bench gpubench train clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,7 +55,11 @@ check: lint types contracts ## lint, types and contracts
 
 bench: $(INSTALLED) $(SCENES) ## measure speed, memory and seams; about half an hour on two idle cores
 	$(BIN)/python bench/throughput.py
+	$(BIN)/python bench/released.py
 	$(BIN)/python bench/seams.py $$(find $(SCENES) -name 2019_YELL_2_528000_4978000_image_crop2.png) --pixel-size 0.1
+
+gpubench: $(INSTALLED) ## measure tiles a second on a CUDA device
+	$(BIN)/python bench/gpu.py
 
 train: $(INSTALLED) ## train canopy-tiny again, into runs/canopy-tiny; needs CANOPY_FIELD_DATA
 	$(BIN)/python -m canopy.supervision.fit_decoder canopy/supervision/configs/canopy-tiny.yaml --output runs/canopy-tiny
