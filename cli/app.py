@@ -14,6 +14,7 @@ from cli.evaluate import evaluate_height_map
 from cli.lidar import lidar
 from cli.map import map_scene
 from cli.models import models
+from cli.register import register_heights
 from cli.simulate import simulate
 from cli.train import train
 from geo.errors import ConnectionLostError, GeoError, MapFileError
@@ -35,6 +36,7 @@ app.command(name="map")(map_scene)
 app.command(name="simulate")(simulate)
 app.command(name="evaluate")(evaluate_height_map)
 app.command(name="chips")(cut_chips)
+app.command(name="register")(register_heights)
 app.add_typer(models, name="models")
 app.add_typer(lidar, name="lidar")
 app.add_typer(train, name="train")
