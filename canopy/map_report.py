@@ -58,7 +58,6 @@ class MapReport:
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON values; lengths in metres, memory in MiB."""
         heights = self.heights
-        percentiles = {f"p{share}": value for share, value in heights.percentiles_m.items()}
         return {
             "paths": {
                 "map": str(self.map),
@@ -73,14 +72,7 @@ class MapReport:
                 "skipped": self.tiles_skipped,
                 "resumed": self.tiles_resumed,
             },
-            "height": {
-                name: rounded(value)
-                for name, value in (
-                    ("mean", heights.mean_m),
-                    *percentiles.items(),
-                    ("max", heights.maximum_m),
-                )
-            },
+            "height": heights_as_json(heights),
             "valid_percent": round(heights.valid_percent, 2),
             "grid": grid_as_json(self.grid),
             "peak_memory_mib": round(peak_memory_mib(), 1),
@@ -108,6 +100,13 @@ def plan_as_json(plan: MapPlan, card: ModelCard, files: Sequence[Path]) -> dict[
         "outputs": [str(path) for path in files],
         "settings": asdict(plan.settings),
     }
+
+
+def heights_as_json(heights: HeightSummary) -> dict[str, float | None]:
+    """Return the statistics of a map [m] as JSON values."""
+    percentiles = {f"p{share}": value for share, value in heights.percentiles_m.items()}
+    values = {"mean": heights.mean_m, **percentiles, "max": heights.maximum_m}
+    return {name: rounded(value) for name, value in values.items()}
 
 
 def grid_as_json(grid: Grid) -> dict[str, Any]:

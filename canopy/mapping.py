@@ -162,8 +162,7 @@ def check_request(
     scene = open_scene(source, bands=settings.bands, pixel_size_m=settings.pixel_size_m)
     outputs = plan_outputs(Path(output), scene.source, settings)
     entry = zoo_entry(str(model)) if isinstance(model, str | Path) else None
-    card = card_of(entry) if entry else getattr(model, "card", None)
-    if card:
+    if entry and (card := card_of(entry)):
         refuse_matched_colours(card, settings)
     return scene, outputs
 

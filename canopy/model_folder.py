@@ -208,15 +208,6 @@ def has_meta_tensors(network: nn.Module) -> bool:
     return any(isinstance(value, torch.Tensor) and value.is_meta for value in held)
 
 
-def load_strictly(network: nn.Module, path: Path) -> None:
-    """Load weights whose names and shapes must be exactly the network's.
-
-    Raises:
-        ModelError: the file is missing or broken, or a name or shape differs.
-    """
-    load_state_strictly(network, read_weights(path), path)
-
-
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a file by the names they have today, mapped from the file.
 

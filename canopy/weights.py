@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,13 @@ from canopy.colour_matching import ColourMatcher
 from canopy.errors import ModelError
 from canopy.height_model import HeightModel
 from canopy.model_folder import CONFIG_FILE, WEIGHTS_FILE, load_model_folder, read_config
-from canopy.zoo.cache import cached, entry_folder, file_sha256, recorded_digest
+from canopy.zoo.cache import (
+    cached,
+    entry_folder,
+    file_sha256,
+    recorded_digest,
+    shipped_folder,
+)
 from canopy.zoo.entries import ZOO, HubRepository, Shipped, find_entry
 from canopy.zoo.fetch import fetch
 from canopy.zoo.hub import fetch_reference
@@ -239,11 +244,6 @@ def named(card: ModelCard, entry: ZooEntry) -> ModelCard:
 def shipped_models() -> list[str]:
     """Return the names of the models that ship with the package."""
     return sorted(entry.name for entry in shipped_folder().iterdir() if entry.is_dir())
-
-
-def shipped_folder() -> Path:
-    """Return the folder of the models that ship with the package."""
-    return Path(str(resources.files("canopy") / "models"))
 
 
 def choose_device(name: str) -> torch.device:

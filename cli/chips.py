@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.console import print_json, progress_bar, say, show_notes
-from cli.options import parse_three
+from cli.options import Debug, Quiet, parse_three
 
 
 def cut_chips(
@@ -42,10 +42,8 @@ def cut_chips(
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed deals the same.")] = 0,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing set.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")] = False,
-    debug: Annotated[  # noqa: ARG001 - read in cli.app, before parsing can fail
-        bool, typer.Option("--debug", help="Show where an error arose.")
-    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
 ) -> None:
     """Cut PAIRS into chips at the model's pixel, split by blocks of ground.
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from geo.map_facts import HeightSummary
+
 
 FILE_COLUMNS = 160
 """Width of a table that goes to a file or another program."""
@@ -174,6 +176,18 @@ def in_bytes(count: int) -> str:
             return f"{size:.0f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
+
+
+def say_heights(heights: HeightSummary, *, none: str, more: str = "") -> None:
+    """Say how high a map is, or why it has no heights."""
+    if not heights.valid_percent:
+        say(f"heights  none: {none}")
+        return
+    low, middle, high = (heights.percentiles_m[share] for share in (5, 50, 95))
+    say(
+        f"heights  mean {heights.mean_m:.1f} m, median {middle:.1f} m, 5 to 95 % "
+        f"{low:.1f} to {high:.1f} m, highest {heights.maximum_m:.1f} m{more}"
+    )
 
 
 def print_table(rows: Sequence[Mapping[str, str]]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.console import print_json, progress_bar, say, show_notes
+from cli.options import Debug, Quiet  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
     from canopy.evaluation.report import Report
@@ -106,10 +107,8 @@ def evaluate_height_map(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the report as JSON on standard output.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")] = False,
-    debug: Annotated[  # noqa: ARG001 - read in cli.app, before parsing can fail
-        bool, typer.Option("--debug", help="Show where an error arose.")
-    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
 ) -> None:
     """Compare the heights of MAP with references, and write a report.
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import print_json, progress_bar, say, show_notes
+from cli.console import print_json, progress_bar, say, say_heights, show_notes
 from cli.map import EncodingChoice
+from cli.options import Debug, Quiet  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
     from geo.lidar.report import ChmReport
@@ -97,10 +98,8 @@ def make_chm(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a summary as JSON on standard output.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")] = False,
-    debug: Annotated[  # noqa: ARG001 - read in cli.app, before parsing can fail
-        bool, typer.Option("--debug", help="Show where an error arose.")
-    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
 ) -> None:
     """Make a canopy height model of POINTS, or of a surface and a terrain model.
 
@@ -210,17 +209,10 @@ def run_or_leave(
 def summarise(report: ChmReport) -> None:
     """Say what a model holds and where its companions are."""
     heights, grid = report.heights, report.grid
-    low, middle, high = (heights.percentiles_m[share] for share in (5, 50, 95))
     crs = grid.crs.to_string() if grid.crs else "no CRS"
     say(f"chm      {report.files.chm}: {grid.width} x {grid.height} px, {crs[:60]}")
-    if heights.valid_percent:
-        say(
-            f"heights  mean {heights.mean_m:.1f} m, median {middle:.1f} m, 5 to 95 % "
-            f"{low:.1f} to {high:.1f} m, highest {heights.maximum_m:.1f} m, "
-            f"on {heights.valid_percent:.0f} % of the pixels"
-        )
-    else:
-        say("heights  none: no pixel has a return")
+    share = f", on {heights.valid_percent:.0f} % of the pixels"
+    say_heights(heights, none="no pixel has a return", more=share)
     say(f"beside   {', '.join(path.name for path in report.files.all[:-1])}")
     details = report.origin.method.details
     if "points_read" in details:
@@ -233,16 +225,14 @@ def summarise(report: ChmReport) -> None:
 
 def report_as_json(report: ChmReport) -> dict[str, Any]:
     """Return what came of a model as JSON values; lengths in metres, memory in MiB."""
-    from canopy.map_report import grid_as_json, peak_memory_mib, rounded  # noqa: PLC0415
+    from canopy.map_report import grid_as_json, heights_as_json, peak_memory_mib  # noqa: PLC0415
 
     heights, files, acquired = report.heights, report.files, report.origin.acquired
-    percentiles = {f"p{share}": value for share, value in heights.percentiles_m.items()}
-    values = {"mean": heights.mean_m, **percentiles, "max": heights.maximum_m}
     paths = {"chm": files.chm, "density": files.density, "stac": files.item, "style": files.style}
     return {
         "paths": {name: str(path) if path else None for name, path in paths.items()},
         "seconds": round(report.seconds, 3),
-        "height": {name: rounded(value) for name, value in values.items()},
+        "height": heights_as_json(heights),
         "valid_percent": round(heights.valid_percent, 2),
         "grid": grid_as_json(report.grid),
         "method": {"lineage": report.origin.method.lineage, **report.origin.method.details},

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import download_bar, print_json, progress_bar, say, show_notes
-from cli.options import parse_bands, parse_batch, parse_stretch, parse_three
+from cli.console import download_bar, print_json, progress_bar, say, say_heights, show_notes
+from cli.options import Debug, Quiet, parse_bands, parse_batch, parse_stretch, parse_three
 
 if TYPE_CHECKING:
     from canopy.map_report import MapReport
@@ -153,10 +153,8 @@ def map_scene(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a summary as JSON on standard output.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")] = False,
-    debug: Annotated[  # noqa: ARG001 - read in cli.app, before parsing can fail
-        bool, typer.Option("--debug", help="Show where an error arose.")
-    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
 ) -> None:
     """Map the canopy height of SCENE into a cloud-optimized GeoTIFF.
 
@@ -165,6 +163,7 @@ def map_scene(
     show_notes(quiet=quiet)
     from canopy.map_settings import MapSettings  # noqa: PLC0415 - help must not wait for torch
     from canopy.mapping import check_request  # noqa: PLC0415
+    from canopy.weights import is_here  # noqa: PLC0415
 
     settings = MapSettings(
         bands=parse_bands(bands),
@@ -187,8 +186,9 @@ def map_scene(
         overwrite=overwrite,
         resume=resume,
     )
-    check_request(scene, output, model=model, settings=settings)
-    bring_models([model, *colour_models(settings)], fetches=not dry_run, quiet=quiet)
+    if missing := [name for name in (model, *colour_models(settings)) if not is_here(name)]:
+        check_request(scene, output, model=model, settings=settings)
+        bring_models(missing, fetches=not dry_run, quiet=quiet)
     if dry_run:
         summary = plan_only(scene, output, model, device.value, settings, quiet=quiet)
     else:
@@ -205,17 +205,15 @@ def colour_models(settings: MapSettings) -> list[str]:
 
 
 def bring_models(names: list[str], *, fetches: bool, quiet: bool) -> None:
-    """Fetch those models of the zoo that are not on this machine, and show how it goes on.
+    """Fetch models that are not on this machine, and show how it goes on.
 
     Raises:
-        ModelError: one cannot be fetched, or is missing and nothing shall be fetched.
+        ModelError: one cannot be fetched, or nothing shall be fetched.
     """
     from canopy.errors import ModelError  # noqa: PLC0415 - help must not wait for torch
-    from canopy.weights import find_model, is_here  # noqa: PLC0415
+    from canopy.weights import find_model  # noqa: PLC0415
 
     for name in names:
-        if is_here(name):
-            continue
         if not fetches:
             msg = (
                 f"{name} is not on this machine, and a dry run fetches nothing: "
@@ -268,16 +266,9 @@ def run(
 def summarise(report: MapReport) -> None:
     """Say what a map holds and where its companions are."""
     heights, grid = report.heights, report.grid
-    low, middle, high = (heights.percentiles_m[share] for share in (5, 50, 95))
     crs = grid.crs.to_string() if grid.crs else "no CRS"
     say(f"map      {report.map}: {grid.width} x {grid.height} px, {crs}")
-    if heights.valid_percent:
-        say(
-            f"heights  mean {heights.mean_m:.1f} m, median {middle:.1f} m, 5 to 95 % "
-            f"{low:.1f} to {high:.1f} m, highest {heights.maximum_m:.1f} m"
-        )
-    else:
-        say("heights  none: the scene has no valid pixel")
+    say_heights(heights, none="the scene has no valid pixel")
     beside = [path.name for path in (report.style, report.preview, report.item) if path]
     say(f"beside   {', '.join(beside)}")
     say(

@@ -16,6 +16,7 @@ from cli.console import (
     say,
     show_notes,
 )
+from cli.options import Debug, Quiet  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
     from canopy.conversion import Verified
@@ -29,8 +30,6 @@ models = typer.Typer(
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show where an error arose.")]
 
 
 @models.command(name="list")

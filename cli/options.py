@@ -1,10 +1,14 @@
-"""Options that read a text the user wrote."""
+"""Options that several commands take, and those that read a text the user wrote."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import typer
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show where an error arose.")]
+"""Read in cli.app, before parsing can fail."""
 
 
 def parse_bands(text: str | None) -> tuple[int, ...] | None:

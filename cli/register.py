@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.console import print_json, print_lines, say, show_notes
+from cli.options import Debug  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
     from canopy.registration import RegisteredPair
@@ -28,9 +29,7 @@ def register_heights(
         bool, typer.Option("--json", help="Print the estimate as JSON instead.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes.")] = False,
-    debug: Annotated[  # noqa: ARG001 - read in cli.app, before parsing can fail
-        bool, typer.Option("--debug", help="Show where an error arose.")
-    ] = False,
+    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
 ) -> None:
     """Estimate the shift between IMAGE and CHM, and how sure it is.
 

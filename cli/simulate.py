@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import print_json, progress_bar, say, show_notes
+from cli.options import Debug, Quiet  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
     from geo.simulation.worlds import WorldSummary
@@ -41,10 +42,8 @@ def simulate(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a summary as JSON on standard output.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")] = False,
-    debug: Annotated[  # noqa: ARG001 - read in cli.app, before parsing can fail
-        bool, typer.Option("--debug", help="Show where an error arose.")
-    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
 ) -> None:
     """Simulate forests: imagery like an aerial photograph, and the exact truth.
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.console import print_json, progress_bar, say, show_notes
+from cli.options import Debug, Quiet  # noqa: TC001 - Typer reads the annotations
 
 train = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Train models on imagery and lidar."
@@ -31,10 +32,8 @@ def fit_decoder(
         bool, typer.Option(help="Go on from where a run in DIR was stopped.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")] = False,
-    debug: Annotated[  # noqa: ARG001 - read in cli.app, before parsing can fail
-        bool, typer.Option("--debug", help="Show where an error arose.")
-    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
 ) -> None:
     """Fit a decoder on a frozen or tuned encoder, from a set of chips.
 

@@ -15,7 +15,7 @@ from rasterio.windows import Window
 
 from canopy.errors import SettingsError
 from geo.errors import SceneError
-from geo.ground import ground_pixel_m, model_grid
+from geo.ground import model_grid
 from geo.scene import open_scene
 from geo.scene_reader import read_on
 
@@ -150,9 +150,3 @@ def open_heights(files: PairFiles, grid: Grid) -> Iterator[WarpedVRT]:
             tolerance=0.01,  # of a pixel; by default GDAL may be off by an eighth of one
         ) as lidar:
             yield lidar
-
-
-def ground_size_m(grid: Grid) -> tuple[float, float]:
-    """Return the sides of a grid on the ground, across and down [m]."""
-    across, down = ground_pixel_m(grid)
-    return across * grid.width, down * grid.height

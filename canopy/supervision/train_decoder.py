@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
 
-PANELS = PANELS_FILE
-
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
@@ -79,7 +77,7 @@ def train_decoder(
     save_height_model(trained, output)
     records = folder.read_log()
     draw_curves(records, output / CURVES_FILE)
-    draw_panels(trained, chips.chips("val"), output / PANELS)
+    draw_panels(trained, chips.chips("val"), output / PANELS_FILE)
     last = next(record["validation"] for record in records[::-1] if "validation" in record)
     return Trained(model=trained, folder=output, validation=last)
 

@@ -60,13 +60,9 @@ def entry_file(entry: ZooEntry, source: HttpFile) -> Path:
     return entry_folder(entry) / _plain(source.file_name)
 
 
-def shipped_folder(entry: ZooEntry) -> Path:
-    """Return the folder of a model that comes with the package.
-
-    Raises:
-        ModelError: the entry's name is no plain folder name.
-    """
-    return Path(str(resources.files("canopy") / "models" / _plain(entry.name)))
+def shipped_folder() -> Path:
+    """Return the folder of the models that come with the package."""
+    return Path(str(resources.files("canopy") / "models"))
 
 
 def _plain(name: str) -> str:
@@ -96,7 +92,7 @@ def cached(entry: ZooEntry) -> Path | None:
     """
     source = entry.source
     if isinstance(source, Shipped):
-        return shipped_folder(entry)
+        return shipped_folder() / _plain(entry.name)
     if isinstance(source, HttpFile):
         path = entry_file(entry, source)
         return path if path.is_file() else None

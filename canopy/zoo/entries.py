@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal
+from typing import Any, Literal
 
 from canopy.errors import ModelError
 
@@ -90,8 +90,21 @@ class ZooEntry:
     source: Shipped | HttpFile | HubRepository
 
 
-def _chmv1_file(name: str) -> HttpFile:
-    return HttpFile(url=OBJECT_STORE + name, file_name=name)
+HUGE, LARGE, COLOURS = 677_735_648, 337_550_240, 780_318
+"""Numbers in the three networks of CHMv1."""
+
+
+def _chmv1(name: str, file_name: str, parameters: int, size: int, **facts: Any) -> ZooEntry:  # noqa: ANN401 - fields of the entry
+    """Return a file of CHMv1: all lie in one folder, under one licence."""
+    return ZooEntry(
+        name=name,
+        licence="Apache-2.0",
+        licence_url=CHMV1_LICENCE,
+        parameters=parameters,
+        approximate_bytes=size,
+        source=HttpFile(url=OBJECT_STORE + file_name, file_name=file_name),
+        **facts,
+    )
 
 
 ZOO: tuple[ZooEntry, ...] = (
@@ -105,56 +118,46 @@ ZOO: tuple[ZooEntry, ...] = (
         approximate_bytes=12_054_808,
         source=Shipped(),
     ),
-    ZooEntry(
-        name="chmv1-huge",
+    _chmv1(
+        "chmv1-huge",
+        "SSLhuge_satellite.pth",
+        HUGE,
+        int(2.9 * 1024) * MIB,
         summary="CHMv1, huge; encoder and decoder trained on satellite images.",
-        licence="Apache-2.0",
-        licence_url=CHMV1_LICENCE,
         imagery="satellite",
-        parameters=677_735_648,
-        approximate_bytes=int(2.9 * 1024) * MIB,
-        source=_chmv1_file("SSLhuge_satellite.pth"),
     ),
-    ZooEntry(
-        name="chmv1-huge-int8",
+    _chmv1(
+        "chmv1-huge-int8",
+        "compressed_SSLhuge.pth",
+        HUGE,
+        749 * MIB,
         summary="CHMv1, huge, quantised; the model used in the evaluations of the paper.",
-        licence="Apache-2.0",
-        licence_url=CHMV1_LICENCE,
         imagery="satellite",
-        parameters=677_735_648,
-        approximate_bytes=749 * MIB,
-        source=_chmv1_file("compressed_SSLhuge.pth"),
     ),
-    ZooEntry(
-        name="chmv1-large-int8",
+    _chmv1(
+        "chmv1-large-int8",
+        "compressed_SSLlarge.pth",
+        LARGE,
+        400 * MIB,
         summary="CHMv1, large, quantised; the smaller model of the paper's ablation.",
-        licence="Apache-2.0",
-        licence_url=CHMV1_LICENCE,
         imagery="satellite",
-        parameters=337_550_240,
-        approximate_bytes=400 * MIB,
-        source=_chmv1_file("compressed_SSLlarge.pth"),
     ),
-    ZooEntry(
-        name="chmv1-aerial-int8",
+    _chmv1(
+        "chmv1-aerial-int8",
+        "compressed_SSLhuge_aerial.pth",
+        HUGE,
+        749 * MIB,
         summary="CHMv1, huge, quantised; decoder trained on aerial images.",
-        licence="Apache-2.0",
-        licence_url=CHMV1_LICENCE,
         imagery="aerial",
-        parameters=677_735_648,
-        approximate_bytes=749 * MIB,
-        source=_chmv1_file("compressed_SSLhuge_aerial.pth"),
     ),
-    ZooEntry(
-        name="chmv1-colours",
+    _chmv1(
+        "chmv1-colours",
+        "aerial_normalization_quantiles_predictor.ckpt",
+        COLOURS,
+        4 * COLOURS,
         summary="Colour matching of aerial images to the satellite images CHMv1 learned from.",
         kind="colour matching",
-        licence="Apache-2.0",
-        licence_url=CHMV1_LICENCE,
         imagery="aerial",
-        parameters=780_318,
-        approximate_bytes=4 * 780_318,
-        source=_chmv1_file("aerial_normalization_quantiles_predictor.ckpt"),
     ),
     ZooEntry(
         name="chmv2",

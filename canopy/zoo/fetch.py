@@ -67,7 +67,7 @@ def fetch(
     """
     source = entry.source
     if isinstance(source, Shipped):
-        return shipped_folder(entry)
+        return shipped_folder() / entry.name
     if isinstance(source, HubRepository):
         return fetch_repository(entry, source, accept_licence=accept_licence, progress=progress)
     source = mirrored(source)
