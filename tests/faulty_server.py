@@ -105,15 +105,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         part = body if fault is None or fault.after is None else body[: fault.after]
+        # Counted before it is sent: who has it all may look at the count at once.
+        counted = len(part) if fault else 0
+        file.sent += counted
         try:
             self.wfile.write(part)
             self.wfile.flush()
         except ConnectionError:
+            file.sent -= counted
             return
-        if fault:
-            file.sent += len(part)
-            if fault.stall:
-                file.ended.wait(10)
+        if fault and fault.stall:
+            file.ended.wait(10)
 
 
 @contextmanager
