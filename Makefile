@@ -62,7 +62,7 @@ gpubench: $(INSTALLED) ## measure tiles a second on a CUDA device
 	$(BIN)/python bench/gpu.py
 
 train: $(INSTALLED) ## train canopy-tiny again, into runs/canopy-tiny; needs CANOPY_FIELD_DATA
-	$(BIN)/python -m canopy.supervision.fit_decoder canopy/supervision/configs/canopy-tiny.yaml --output runs/canopy-tiny
+	$(BIN)/canopy train plots canopy/supervision/configs/canopy-tiny.yaml --output runs/canopy-tiny
 
 clean: ## remove .venv, caches, the demo's maps
 	rm -rf $(VENV) $(SCENES).part demo build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from canopy.calibration.calibrate import calibrate_intervals
     from canopy.height_model import HeightModel
     from canopy.map_report import MapReport
     from canopy.map_settings import MapSettings
@@ -26,6 +27,7 @@ HOMES = {
     "ModelCard": "canopy.model_card",
     "__version__": "canopy.version",
     "build_height_model": "canopy.model_building",
+    "calibrate_intervals": "canopy.calibration.calibrate",
     "load_height_model": "canopy.weights",
     "map_heights": "canopy.mapping",
 }
@@ -37,6 +39,7 @@ __all__ = [
     "ModelCard",
     "__version__",
     "build_height_model",
+    "calibrate_intervals",
     "load_height_model",
     "map_heights",
 ]

@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from geo.errors import OutputError
+
+__all__ = [
+    "CanopyError",
+    "FetchError",
+    "ModelError",
+    "OutputError",
+    "RunError",
+    "SettingsError",
+]
+
 
 class CanopyError(Exception):
     """A request that cannot be met: what was found, what was expected, what to do."""
@@ -17,10 +28,6 @@ class ModelError(CanopyError):
 
 class FetchError(ModelError):
     """A model cannot be fetched: the network, the server or the file that came is to blame."""
-
-
-class OutputError(CanopyError):
-    """The map cannot be written where it was asked for."""
 
 
 class RunError(CanopyError):

@@ -75,7 +75,9 @@ class Forward:
         self.run = torch.compile(self.network) if settings.compiled else self.network
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return heights [m] (B, H, W), float32, of normalised images (B, 3, H, W).
+        """Return what the network does, float32, of normalised images (B, 3, H, W).
+
+        That is heights [m] (B, H, W), or heights and their spread [m] (B, 2, H, W).
 
         A batch that does not fit into memory is halved until it does.
         """
@@ -127,7 +129,7 @@ class Forward:
         lower, dtype = self._run(image), self.dtype
         with torch.inference_mode():
             reference = self.network(image).float()
-        difference = (lower - reference).abs().mean().item()
+        difference = (heights_in(lower) - heights_in(reference)).abs().mean().item()
         if difference <= AGREEMENT_M:
             return
         name = str(dtype).removeprefix("torch.")
@@ -143,6 +145,11 @@ class Forward:
         torch.cuda.reset_peak_memory_stats(self.device)
         self._run(torch.zeros(count, 3, side, side, device=self.device))
         return torch.cuda.max_memory_allocated(self.device) - before
+
+
+def heights_in(output: Tensor) -> Tensor:
+    """Return the heights (B, H, W) of what a network returned, alone or with their spread."""
+    return output if output.ndim == 3 else output[:, 0]  # noqa: PLR2004 - (B, H, W)
 
 
 def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:

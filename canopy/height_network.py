@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor, nn
 
 from canopy.encoders import AnyEncoderSettings, build_encoder
-from decoders import DecoderSettings, HeadSettings, build_decoder, build_head
+from decoders import DecoderSettings, HeadSettings, HeightBins, build_decoder, build_head
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,3 +67,42 @@ class HeightNetwork(nn.Module):
         """
         heights: Tensor = self.head(self.decoder(self.encoder(images)))
         return heights
+
+    @property
+    def gives_spread(self) -> bool:
+        """Whether the head gives each pixel a distribution, whose width says how sure it is."""
+        return isinstance(self.head, HeightBins)
+
+    def heights_and_spread(self, images: Tensor) -> Tensor:
+        """Return heights and the spread of their bins [m] (B, 2, H', W'), as ``forward`` does.
+
+        Raises:
+            TypeError: the head has no bins, see ``gives_spread``.
+        """
+        if not isinstance(self.head, HeightBins):
+            msg = f"a head of {type(self.head).__name__} has no spread"
+            raise TypeError(msg)
+        return self.head.mean_and_spread(self.decoder(self.encoder(images)))
+
+
+class GivesSpread(Protocol):
+    """A network that can tell heights and their spread by one pass."""
+
+    def heights_and_spread(self, images: Tensor) -> Tensor:
+        """Return heights and spread [m] (B, 2, H', W') of normalised images (B, 3, H, W)."""
+        ...
+
+
+class WithSpread(nn.Module):
+    """A network with bins, run once for heights and their spread."""
+
+    network: GivesSpread
+
+    def __init__(self, network: GivesSpread) -> None:
+        """Wrap a network; its weights are shared."""
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return heights and spread [m] (B, 2, H', W') of normalised images (B, 3, H, W)."""
+        return self.network.heights_and_spread(images)

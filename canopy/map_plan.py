@@ -18,6 +18,7 @@ from geo.tiles import TilePlan, plan_tiles
 if TYPE_CHECKING:
     from canopy.colour_matching import ColourMatcher
     from canopy.height_model import HeightModel
+    from canopy.intervals import HeightInterval
     from canopy.map_settings import MapSettings
     from geo.grid import Grid
 
@@ -38,6 +39,8 @@ class MapPlan:
         stretch: how pixel values become what the model expects; None for uint8 as it is.
         colours: what matches the colours of aerial images; None where they stay.
         encoding: how heights are stored.
+        interval: what makes an interval of each height; None for heights alone.
+        scaled: whether the scale of the errors is predicted too, as intervals need.
         identity: everything that decides about a pixel, as JSON, by names users know.
     """
 
@@ -50,11 +53,18 @@ class MapPlan:
     colours: ColourMatcher | None
     encoding: Encoding
     identity: dict[str, Any]
+    interval: HeightInterval | None = None
+    scaled: bool = False
 
     @property
     def regrids(self) -> bool:
         """Whether the map's grid is another than the model's."""
         return self.out_grid is not self.grid
+
+    @property
+    def bands(self) -> int:
+        """Bands of the map: heights, and the ends of their intervals where they have some."""
+        return 3 if self.interval else 1
 
     @property
     def pixel_m(self) -> float:
@@ -68,6 +78,7 @@ def plan_map(
     model: HeightModel,
     settings: MapSettings,
     colours: ColourMatcher | None = None,
+    interval: HeightInterval | None = None,
 ) -> MapPlan:
     """Decide everything about a map.
 
@@ -76,6 +87,7 @@ def plan_map(
         model: what predicts.
         settings: what the user chose.
         colours: what matches the colours of aerial images, where that is asked for.
+        interval: what makes intervals, where they are asked for.
 
     Raises:
         SceneError: the scene is too coarse for the model.
@@ -110,7 +122,9 @@ def plan_map(
         stretch=stretch,
         colours=colours,
         encoding=find_encoding(settings.encoding),
-        identity=identity(scene, model, settings, colours),
+        identity=identity(scene, model, settings, colours) | interval_identity(interval),
+        interval=interval,
+        scaled=interval is not None,
     )
 
 
@@ -171,6 +185,11 @@ def identity(
     }
     weights = f"{model.card.name} {model.card.version} {model.fingerprint[:12]}".strip()
     return {**input_identity(scene), "model": weights, "device": model.device.type, **choices}
+
+
+def interval_identity(interval: HeightInterval | None) -> dict[str, Any]:
+    """Return all that decides about the ends of intervals; nothing for heights alone."""
+    return {"interval": interval.identity} if interval else {}
 
 
 def input_identity(scene: Scene) -> dict[str, Any]:

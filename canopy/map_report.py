@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
+    from canopy.intervals import HeightInterval
     from canopy.map_plan import MapPlan
     from canopy.map_settings import MapSettings
     from canopy.model_card import ModelCard
     from geo.grid import Grid
-    from geo.map_facts import HeightSummary
+    from geo.map_facts import HeightSummary, IntervalFacts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ class MapReport:
         tiles_resumed: tiles that an earlier run had finished.
         model: the card of the model.
         settings: what was chosen.
+        interval: the intervals around the heights; None for heights alone.
     """
 
     map: Path
@@ -49,6 +51,7 @@ class MapReport:
     tiles_resumed: int
     model: ModelCard
     settings: MapSettings
+    interval: IntervalFacts | None = None
 
     @property
     def megapixels_per_second(self) -> float:
@@ -73,11 +76,12 @@ class MapReport:
                 "resumed": self.tiles_resumed,
             },
             "height": heights_as_json(heights),
+            "interval": interval_as_json(self.interval) if self.interval else None,
             "valid_percent": round(heights.valid_percent, 2),
             "grid": grid_as_json(self.grid),
             "peak_memory_mib": round(peak_memory_mib(), 1),
             "model": model_as_json(self.model),
-            "settings": asdict(self.settings),
+            "settings": settings_as_json(self.settings),
         }
 
 
@@ -98,7 +102,37 @@ def plan_as_json(plan: MapPlan, card: ModelCard, files: Sequence[Path]) -> dict[
         "grid": grid_as_json(plan.out_grid),
         "tiles": plan.tiles.count,
         "outputs": [str(path) for path in files],
-        "settings": asdict(plan.settings),
+        "settings": settings_as_json(plan.settings),
+        "interval": planned_interval(plan.interval) if plan.interval else None,
+    }
+
+
+def settings_as_json(settings: MapSettings) -> dict[str, Any]:
+    """Return settings as JSON values: paths are texts."""
+    values = asdict(settings)
+    return {
+        name: str(value) if isinstance(value, Path) else value for name, value in values.items()
+    }
+
+
+def planned_interval(interval: HeightInterval) -> dict[str, Any]:
+    """Return what will be told of the intervals of a map, as JSON values."""
+    calibration = interval.calibration
+    return {
+        "level": interval.level,
+        "calibration": calibration.data,
+        "plots": calibration.plots,
+        "predictions": calibration.predictions,
+    }
+
+
+def interval_as_json(interval: IntervalFacts) -> dict[str, Any]:
+    """Return the intervals of a map as JSON values; heights in metres."""
+    return {
+        "level": interval.level,
+        "calibration": interval.calibration,
+        "mean_lower": rounded(interval.lower.mean_m),
+        "mean_upper": rounded(interval.upper.mean_m),
     }
 
 

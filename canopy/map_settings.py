@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from canopy.errors import SettingsError
+from canopy.intervals import check_level
 from geo.encoding import ENCODINGS
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class MapSettings:
         precision: what the network computes in, see :class:`canopy.forward.ForwardSettings`.
         compiled: whether the network is compiled first.
         encoding: ``float32``, ``int16-cm`` or ``uint8-m``.
+        interval: level of an interval around each height, such as 0.9; its ends become bands 2
+            and 3 of the map. None for heights alone.
+        calibration: file of ``canopy calibrate`` that intervals rest on; None for the one in the
+            model's folder.
         preview: whether to draw a preview beside the map.
         stac: whether to write a STAC item beside the map.
         overwrite: whether an existing map may be replaced.
@@ -62,6 +67,8 @@ class MapSettings:
     precision: Precision = "auto"
     compiled: bool = False
     encoding: str = "float32"
+    interval: float | None = None
+    calibration: str | Path | None = None
     preview: bool = True
     stac: bool = True
     overwrite: bool = False
@@ -82,6 +89,7 @@ class MapSettings:
             msg = f"stretch {ends[0]:g},{ends[1]:g}: the first value must be below the second"
             raise SettingsError(msg)
         self._check_radiometry()
+        self._check_interval()
         if self.batch is not None and self.batch < 1:
             msg = f"batch of {self.batch}: expected at least one tile"
             raise SettingsError(msg)
@@ -113,4 +121,23 @@ class MapSettings:
         numbers = (*(self.mean or ()), *(self.std or ()))
         if not all(map(math.isfinite, numbers)) or min(self.std or (1,)) <= 0:
             msg = f"mean {self.mean}, std {self.std}: expected finite numbers, a std above 0"
+            raise SettingsError(msg)
+
+    def _check_interval(self) -> None:
+        """Refuse an interval that means nothing, and a calibration without one.
+
+        Raises:
+            SettingsError: as said.
+        """
+        if self.interval is None:
+            if self.calibration is not None:
+                msg = "calibration without an interval has no effect: ask for one, or drop it"
+                raise SettingsError(msg)
+            return
+        check_level(self.interval)
+        if self.mean or self.std:
+            msg = (
+                "interval with a mean or std: intervals are calibrated on pixels normalised by the "
+                "model's own, drop one"
+            )
             raise SettingsError(msg)

@@ -14,6 +14,7 @@ import numpy as np
 
 from canopy.errors import SettingsError
 from canopy.forward import ForwardSettings
+from canopy.intervals import read_calibration
 from canopy.map_plan import plan_map
 from canopy.map_report import MapReport
 from canopy.map_settings import MapSettings
@@ -28,6 +29,7 @@ from canopy.weights import (
 )
 from geo.cog import refuse_without_room, room_needed
 from geo.partial_map import open_partial_map
+from geo.regrid import encoded_bands
 from geo.scene import open_scene
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from canopy.height_model import HeightModel
+    from canopy.intervals import HeightInterval
     from canopy.map_plan import MapPlan
     from canopy.model_card import ModelCard
     from canopy.prediction import FinishedRows, Progress
@@ -69,7 +72,7 @@ def map_heights(
         What came of it.
 
     Raises:
-        CanopyError: the settings, the model or the output do not fit.
+        CanopyError: the settings or the model do not fit.
         GeoError: the scene cannot be read or put on a grid, or the map cannot be written.
     """
     began = time.perf_counter()
@@ -78,21 +81,27 @@ def map_heights(
     )
     plan, model, outputs = job.plan, job.model, job.outputs
     with open_partial_map(
-        outputs.map, plan.grid, row_dtype(plan), plan.identity, resume=plan.settings.resume
+        outputs.map,
+        plan.grid,
+        row_dtype(plan),
+        plan.identity,
+        resume=plan.settings.resume,
+        bands=plan.bands,
     ) as partial:
         resumed = partial.done * len(plan.tiles.columns)
         rows = finished_rows(
             plan, model, first=partial.done, carry=partial.carry, progress=progress
         )
         tally = store(rows, plan, partial)
-        heights = write_products(partial, plan, model, outputs)
+        products = write_products(partial, plan, model, outputs)
     return MapReport(
         map=outputs.map,
         item=outputs.item,
         style=outputs.style,
         preview=outputs.preview,
         grid=plan.out_grid,
-        heights=heights,
+        heights=products.heights,
+        interval=products.interval,
         seconds=time.perf_counter() - began,
         tiles_run=tally["run"],
         tiles_skipped=tally["skipped"],
@@ -128,8 +137,9 @@ def prepare_map(
     """Decide everything about a map and check that it can be made, as :func:`map_heights` does.
 
     Raises:
-        CanopyError: the settings, the model or the output do not fit.
-        GeoError: the scene cannot be read or put on a grid, or there is no room for the map.
+        CanopyError: the settings or the model do not fit.
+        GeoError: the scene cannot be read or put on a grid, or the map may not stand there, or has
+            no room.
     """
     scene, outputs = check_request(source, output, model=model, settings=settings)
     if isinstance(model, str | Path):
@@ -138,7 +148,7 @@ def prepare_map(
     colours = None
     if settings.radiometry == "aerial":
         colours = load_colour_matcher(settings.colours, device=model.device.type)
-    plan = plan_map(scene, model, settings, colours)
+    plan = plan_map(scene, model, settings, colours, interval_of(model, settings))
     refuse_without_room(outputs.map.parent, space_needed(plan))
     return MapJob(plan=plan, model=model, outputs=outputs)
 
@@ -156,15 +166,37 @@ def check_request(
         The scene, opened, and where the files of the map will stand.
 
     Raises:
-        CanopyError: the settings or the output do not fit.
-        GeoError: the scene cannot be read.
+        CanopyError: the settings do not fit.
+        GeoError: the scene cannot be read, or the output may not be written.
     """
     scene = open_scene(source, bands=settings.bands, pixel_size_m=settings.pixel_size_m)
     outputs = plan_outputs(Path(output), scene.source, settings)
+    if settings.calibration is not None:
+        read_calibration(Path(settings.calibration))
     entry = zoo_entry(str(model)) if isinstance(model, str | Path) else None
     if entry and (card := card_of(entry)):
         refuse_matched_colours(card, settings)
     return scene, outputs
+
+
+def interval_of(model: HeightModel, settings: MapSettings) -> HeightInterval | None:
+    """Return what makes the intervals of a map, where they are asked for.
+
+    Raises:
+        ModelError: the model has no calibration, or it is of another model.
+        SettingsError: the level is too high for it, or pixels were treated otherwise.
+    """
+    if settings.interval is None:
+        return None
+    interval = model.interval(settings.interval, settings.calibration)
+    made_with = interval.calibration.radiometry
+    if made_with != settings.radiometry:
+        msg = (
+            f"interval with radiometry {settings.radiometry}: the calibration was made with "
+            f"{made_with}, whose heights differ; calibrate with this one, or map with that one"
+        )
+        raise SettingsError(msg)
+    return interval
 
 
 def refuse_matched_colours(card: ModelCard, settings: MapSettings) -> None:
@@ -219,11 +251,18 @@ def stored(rows: FinishedRows, plan: MapPlan) -> Pixels:
 
     Rows that will be resampled are kept in metres; on the way to the scene's own grid they keep
     the heights under missing pixels, since the scene itself says there which pixels are missing.
+
+    Returns:
+        (rows, width), or (rows, width, 3) with the lower and upper ends of intervals.
     """
-    if plan.settings.grid == "scene" and plan.regrids:
-        return rows.heights
-    heights = np.where(rows.valid, rows.heights, np.float32(np.nan))
-    return heights if plan.regrids else plan.encoding.encode(heights)
+    bands = rows.heights[None]
+    if plan.interval and rows.scale is not None:
+        bands = np.stack([rows.heights, *plan.interval.ends(rows.heights, rows.scale)])
+    if not (plan.settings.grid == "scene" and plan.regrids):
+        bands = np.where(rows.valid, bands, np.float32(np.nan))
+    if not plan.regrids:
+        return encoded_bands(bands, plan.encoding)
+    return np.moveaxis(bands, 0, -1) if plan.interval else bands[0]
 
 
 def row_dtype(plan: MapPlan) -> str:
@@ -233,5 +272,6 @@ def row_dtype(plan: MapPlan) -> str:
 
 def space_needed(plan: MapPlan) -> int:
     """Return an upper estimate of the disk space that a run needs [bytes]."""
-    needed = room_needed(plan.out_grid, np.dtype(plan.encoding.dtype).itemsize)
-    return needed + (4 * plan.grid.height * plan.grid.width if plan.regrids else 0)
+    needed = room_needed(plan.out_grid, plan.bands * np.dtype(plan.encoding.dtype).itemsize)
+    rows = 4 * plan.bands * plan.grid.height * plan.grid.width
+    return needed + (rows if plan.regrids else 0)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
     from canopy.colour_field import Floats
+    from canopy.forward import Forward
     from canopy.height_model import HeightModel
     from canopy.map_plan import MapPlan
     from geo.raster import Mask, Pixels
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from geo.tiles import Heights, Span
 
     Progress = Callable[[int, int], None]
+
+LAYERS = 2
+"""Heights, and the scale of their errors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,7 @@ class FinishedRows:
 
     Attributes:
         heights: (rows, width) [m]; NaN where no tile was run.
+        scale: of their errors [m], the same; None where the plan asks for none.
         valid: (rows, width), True where the scene has data.
         carry: what the mosaic needs to go on after them.
         run: tiles predicted for them.
@@ -57,6 +62,7 @@ class FinishedRows:
     """
 
     heights: Heights
+    scale: Heights | None
     valid: Mask
     carry: Heights | None
     run: int
@@ -83,22 +89,23 @@ def finished_rows(
     Raises:
         SceneError: the scene cannot be read to its end.
     """
-    mosaic = Mosaic(plan.tiles, carry)
+    mosaic = Mosaic(plan.tiles, carry, layers=LAYERS if plan.scaled else 0)
     across = len(plan.tiles.columns)
     fill = filling(model, plan)
-    batch = plan.settings.batch or model.forward.batch_for(longest_side(plan))
+    batch = plan.settings.batch or forward_of(plan, model).batch_for(longest_side(plan))
     with prefetched(read_strips(plan, first, fill)) as strips:
         for strip in strips:
             span = plan.tiles.rows[strip.index]
             wanted = columns_with_data(plan, strip)
             tiles = predict(plan, model, strip, batches(wanted, batch), progress)
-            heights = mosaic.add_row(strip.index, tiles)
+            rows = mosaic.add_row(strip.index, tiles)
             if progress:
                 progress((strip.index + 1) * across, plan.tiles.count)
             top = span.rise[0] - span.start
             yield FinishedRows(
-                heights=heights,
-                valid=strip.valid[top : top + len(heights)],
+                heights=rows[..., 0] if plan.scaled else rows,
+                scale=rows[..., 1] if plan.scaled else None,
+                valid=strip.valid[top : top + len(rows)],
                 carry=mosaic.carry,
                 run=len(wanted),
                 skipped=across - len(wanted),
@@ -179,12 +186,16 @@ def predict(
     batches: Iterable[list[int]],
     progress: Progress | None,
 ) -> Iterator[tuple[int, Heights]]:
-    """Yield the heights [m] of a strip's tiles, in order, a batch at a time."""
+    """Yield the heights [m] of a strip's tiles, in order, a batch at a time.
+
+    Where the plan asks for the scale of errors, a tile has both as layers (rows, columns, 2): what
+    is sewn is what a calibration compared, and an interval follows from it afterwards.
+    """
     before = strip.index * len(plan.tiles.columns)
     down = plan.tiles.rows[strip.index]
     for batch in batches:
         tiles = [cut(strip.pixels, down, plan.tiles.columns[column]) for column in batch]
-        heights = model.predict(np.stack(tiles))
+        heights = layers_of(plan, model, np.stack(tiles))
         if not np.isfinite(heights).all():
             msg = (
                 f"{model.card.name} predicts heights that are no numbers: its weights are broken "
@@ -194,6 +205,20 @@ def predict(
         yield from zip(batch, heights, strict=True)
         if progress:
             progress(before + batch[-1] + 1, plan.tiles.count)
+
+
+def layers_of(plan: MapPlan, model: HeightModel, tiles: Pixels) -> Heights:
+    """Return heights (tiles, rows, columns), or heights and scale (tiles, rows, columns, 2) [m]."""
+    if plan.scaled:
+        return np.stack(model.predict_with_scale(tiles), axis=-1)
+    return model.predict(tiles)
+
+
+def forward_of(plan: MapPlan, model: HeightModel) -> Forward:
+    """Return what runs the network for a plan."""
+    if plan.scaled and model.scale == "bins":
+        return model.forward_with_spread
+    return model.forward
 
 
 def longest_side(plan: MapPlan) -> int:

@@ -12,7 +12,6 @@ import numpy as np
 import rasterio
 from rasterio.enums import Resampling
 
-from canopy.errors import OutputError
 from canopy.version import __version__
 from geo.acquisition import acquisition_from_tags
 from geo.cog import check_cog, write_cog
@@ -20,17 +19,18 @@ from geo.encoding import find_encoding
 from geo.ground import ground_pixel_m
 from geo.height_statistics import summarise_heights
 from geo.hrefs import source_name
-from geo.map_facts import HeightMapFacts, HeightSummary, ModelReference
+from geo.map_facts import HeightMapFacts, HeightSummary, IntervalFacts, ModelReference
+from geo.outputs import refuse_collisions, refuse_raster
 from geo.partial_map import partial_folder
 from geo.raw_raster import BandFacts, RawRaster
 from geo.regrid import regrid
-from geo.scene import is_remote
 from geo.scene_reader import read_on
 from geo.stac_item import describe_height_map, write_item
 from geo.style import display_maximum, write_qml
 
 if TYPE_CHECKING:
     from canopy.height_model import HeightModel
+    from canopy.intervals import Calibration
     from canopy.map_plan import MapPlan
     from canopy.map_settings import MapSettings
     from geo.grid import Grid
@@ -87,43 +87,35 @@ def plan_outputs(output: Path, source: str, settings: MapSettings) -> Outputs:
         preview=output.with_suffix(".preview.png") if settings.preview else None,
         item=output.with_suffix(".json") if settings.stac else None,
     )
-    if output.suffix.lower() not in {".tif", ".tiff"}:
-        msg = f"output {output}: a map is a GeoTIFF, end its name in .tif"
-        raise OutputError(msg)
-    if not output.parent.is_dir():
-        msg = f"output folder {output.parent} does not exist: make it, or choose another"
-        raise OutputError(msg)
+    refuse_raster(output, "a map")
     # A run that was killed while its files were put in place has left some of them.
     resumes = settings.resume and partial_folder(output).exists()
-    for path in [output] if resumes else outputs.files:
-        refuse_collision(path, source, overwrite=settings.overwrite)
+    refuse_collisions(
+        [output] if resumes else outputs.files, [source], overwrite=settings.overwrite
+    )
     return outputs
 
 
-def refuse_collision(path: Path, source: str, *, overwrite: bool) -> None:
-    """Refuse to write over the scene, a folder, or what may not be overwritten.
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """What the bands of a map hold.
 
-    Raises:
-        OutputError: the path is one of them.
+    Attributes:
+        heights: the heights.
+        interval: their intervals; None for heights alone.
     """
-    if not is_remote(source) and path.exists() and Path(source).exists() and path.samefile(source):
-        msg = f"output {path} is the scene itself: choose another output"
-        raise OutputError(msg)
-    if path.is_dir():
-        msg = f"output {path} is a folder: name a file in it, such as {path / 'height.tif'}"
-        raise OutputError(msg)
-    if path.exists() and not overwrite:
-        msg = f"{path} exists: choose another output, or replace it with --overwrite"
-        raise OutputError(msg)
+
+    heights: HeightSummary
+    interval: IntervalFacts | None
 
 
 def write_products(
     partial: PartialMap, plan: MapPlan, model: HeightModel, outputs: Outputs
-) -> HeightSummary:
+) -> Statistics:
     """Make all files of a finished map in the folder of the unfinished one, then put them in place.
 
     Returns:
-        The statistics of the map.
+        What the map holds.
 
     Raises:
         MapFileError: a file cannot be written.
@@ -132,11 +124,8 @@ def write_products(
         **{name: path and partial.folder / path.name for name, path in vars(outputs).items()}
     )
     raster = encoded_rows(partial, plan)
-    strips = (
-        raster.read(row, min(STRIP_PX, raster.grid.height - row))
-        for row in range(0, raster.grid.height, STRIP_PX)
-    )
-    heights = summarise_heights(strips, plan.encoding)
+    heights = summary_of(raster, 1, plan)
+    statistics = Statistics(heights=heights, interval=interval_facts(raster, plan))
     write_cog(raster.describe(band_facts(plan, model)), made.map)
     check_cog(made.map)
     top = display_maximum(heights.percentiles_m[98])
@@ -144,17 +133,47 @@ def write_products(
     if made.preview:
         draw_preview(made, plan, model, top)
     if made.item and outputs.item:
-        write_item_of(made, outputs.item, plan, model, heights, top)
+        write_item_of(made, outputs.item, plan, model, statistics, top)
     for path in outputs.files:
         (partial.folder / path.name).replace(path)
-    return heights
+    return statistics
+
+
+def summary_of(raster: RawRaster, band: int, plan: MapPlan) -> HeightSummary:
+    """Return the statistics of a band of encoded rows."""
+    strips = (
+        raster.read(row, min(STRIP_PX, raster.grid.height - row), band)
+        for row in range(0, raster.grid.height, STRIP_PX)
+    )
+    return summarise_heights(strips, plan.encoding)
+
+
+def interval_facts(raster: RawRaster, plan: MapPlan) -> IntervalFacts | None:
+    """Return what is told of the intervals of a map; None for heights alone."""
+    if plan.interval is None:
+        return None
+    return IntervalFacts(
+        level=plan.interval.level,
+        lower=summary_of(raster, 2, plan),
+        upper=summary_of(raster, 3, plan),
+        calibration=calibration_words(plan.interval.calibration),
+    )
+
+
+def calibration_words(calibration: Calibration) -> str:
+    """Return in a sentence what intervals rest on."""
+    other = " (each predicted by a model that never saw it)"
+    return (
+        f"{calibration.data.rstrip('.')}: {calibration.plots} plots"
+        f"{other if calibration.predictions == 'out-of-fold' else ''}"
+    )
 
 
 def encoded_rows(partial: PartialMap, plan: MapPlan) -> RawRaster:
     """Return the rows of the map on its own grid and in its own encoding."""
     if not plan.regrids:
         return partial.raster
-    target = RawRaster(partial.folder / "regridded", plan.out_grid, plan.encoding.dtype)
+    target = RawRaster(partial.folder / "regridded", plan.out_grid, plan.encoding.dtype, plan.bands)
     source = partial.raster.describe(band_facts(plan, None))
     shrink = plan.pixel_m > partial.raster.grid.pixel_size[0]
     if plan.settings.grid != "scene":
@@ -189,12 +208,20 @@ def band_facts(plan: MapPlan, model: HeightModel | None) -> BandFacts:
             "MODEL_MEAN": ",".join(f"{value:g}" for value in card.mean),
             "MODEL_STD": ",".join(f"{value:g}" for value in card.std),
         }
+    more: tuple[str, ...] = ()
+    if plan.interval:
+        more = (f"lower {plan.interval.title}", f"upper {plan.interval.title}")
+        tags |= {
+            "INTERVAL_LEVEL": f"{plan.interval.level:g}",
+            "INTERVAL_CALIBRATION": calibration_words(plan.interval.calibration),
+        }
     return BandFacts(
         nodata=encoding.nodata,
         scale=encoding.scale,
         description=DESCRIPTION,
         unit=UNIT,
         tags=tags,
+        more=more,
     )
 
 
@@ -267,7 +294,7 @@ def write_item_of(
     path: Path,
     plan: MapPlan,
     model: HeightModel,
-    heights: HeightSummary,
+    statistics: Statistics,
     top: float,
 ) -> None:
     """Describe the map as a STAC item whose files all stand beside it."""
@@ -287,7 +314,8 @@ def write_item_of(
         software_version=__version__,
         processed=datetime.now(UTC),
         pixel_m=plan.pixel_m,
-        heights=heights,
+        heights=statistics.heights,
+        interval=statistics.interval,
         display_maximum_m=top,
         acquired=acquisition_from_tags(plan.scene.tags),
         preview=made.preview,

@@ -134,9 +134,11 @@ def load_folder(folder: Path, entry: ZooEntry | None, device: torch.device) -> H
         network, card = load_chmv2_folder(folder)
         if entry:
             card = replace(card, name=entry.name)
-        return HeightModel(network=network, card=card, fingerprint=fingerprint, device=device)
+        return HeightModel(
+            network=network, card=card, fingerprint=fingerprint, device=device, folder=folder
+        )
     model = load_model_folder(folder)
-    return replace(model, fingerprint=fingerprint, device=device)
+    return replace(model, fingerprint=fingerprint, device=device, folder=folder)
 
 
 def load_colour_matcher(

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from canopy.errors import CanopyError, FetchError, RunError
+from cli.calibrate import calibrate_model
 from cli.chips import cut_chips
 from cli.console import say
 from cli.evaluate import evaluate_height_map
@@ -15,13 +16,15 @@ from cli.lidar import lidar
 from cli.map import map_scene
 from cli.models import models
 from cli.register import register_heights
+from cli.search import search_imagery
 from cli.simulate import simulate
 from cli.train import train
+from geo.catalog.errors import CatalogDownError
 from geo.errors import ConnectionLostError, GeoError, MapFileError
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
-FAILURES = (ConnectionLostError, FetchError, MapFileError, RunError)
+FAILURES = (CatalogDownError, ConnectionLostError, FetchError, MapFileError, RunError)
 """Errors of a run that was asked for rightly."""
 
 app = typer.Typer(
@@ -33,8 +36,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(name="map")(map_scene)
+app.command(name="search")(search_imagery)
 app.command(name="simulate")(simulate)
 app.command(name="evaluate")(evaluate_height_map)
+app.command(name="calibrate")(calibrate_model)
 app.command(name="chips")(cut_chips)
 app.command(name="register")(register_heights)
 app.add_typer(models, name="models")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import Annotated
 
@@ -9,6 +10,14 @@ import typer
 
 from cli.console import print_json, progress_bar, say, show_notes
 from cli.options import Debug, Quiet, parse_three
+
+
+class RegisterChoice(StrEnum):
+    """What is done about shifts between images and heights."""
+
+    off = "off"
+    keep_unclear = "keep-unclear"
+    drop_unclear = "drop-unclear"
 
 
 def cut_chips(
@@ -39,6 +48,13 @@ def cut_chips(
     collages: Annotated[
         bool, typer.Option(help="Put plots smaller than a chip together on one.")
     ] = True,
+    register: Annotated[
+        RegisterChoice,
+        typer.Option(
+            help="Find the shift between image and heights of every pair, take it back where it is "
+            "sure, and keep or drop the pairs where it is unclear."
+        ),
+    ] = RegisterChoice.off,
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed deals the same.")] = 0,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing set.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
@@ -62,6 +78,7 @@ def cut_chips(
         shares=parse_three("--shares", shares) or (0.8, 0.1, 0.1),
         least_known=least_known,
         collages=collages,
+        register=register.value,
         seed=seed,
     )
     with progress_bar("cutting", quiet=quiet, unit="readings") as progress:

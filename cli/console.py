@@ -39,7 +39,9 @@ def show_notes(*, quiet: bool) -> None:
     )
     # What libraries warn of is for developers; --debug shows what went wrong.
     logging.captureWarnings(capture=True)
-    for noisy in ("py.warnings", "rasterio", "matplotlib", "httpx", "urllib3"):
+    for noisy in (
+        "py.warnings", "rasterio", "matplotlib", "httpx", "urllib3", "stac_geoparquet",
+    ):  # fmt: skip
         logging.getLogger(noisy).setLevel(logging.ERROR)
 
 

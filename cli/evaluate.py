@@ -33,7 +33,11 @@ class DrawnOver(StrEnum):
 
 def evaluate_height_map(
     map_path: Annotated[
-        str, typer.Argument(metavar="MAP", help="Height map: any raster of one band of heights.")
+        str,
+        typer.Argument(
+            metavar="MAP",
+            help="Height map: a raster of one band of heights, or with the bands of --interval.",
+        ),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="REPORT", help="A new folder for the report.")
@@ -43,7 +47,8 @@ def evaluate_height_map(
         typer.Argument(
             metavar="[REFERENCE]...",
             help="Lidar rasters, folders of them, or points with heights (GPKG, GeoJSON, "
-            "GeoParquet, CSV with longitude and latitude).",
+            "GeoParquet, CSV with longitude and latitude). Of rasters that overlap, the first "
+            "counts.",
         ),
     ] = None,
     footprints: Annotated[
@@ -160,8 +165,14 @@ def summarise(report: Report) -> None:
         for name, key, unit in ERRORS:
             if key in comparison["errors"]:
                 say(f"  {name:<24}{error_words(comparison, key, unit)}")
+        if found := comparison.get("interval"):
+            name = f"inside {100 * found['level']:g} % intervals"
+            share, width = 100 * found["coverage"], found["width_m"]
+            say(f"  {name:<24}{share:.1f} %, {width:.1f} m wide in the mean")
         say_gap("sites", comparison["between_sites"])
         say_gap("groups", comparison.get("groups") or {})
+        if comparison.get("counted_before"):
+            say(f"  {'left out':<24}{comparison['counted_before']} pixels under earlier references")
         if comparison["skipped"]:
             say(f"  {'skipped':<24}{len(comparison['skipped'])} references")
     say(f"report   {report.folder / 'report.md'}")

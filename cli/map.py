@@ -145,6 +145,21 @@ def map_scene(
     encoding: Annotated[
         EncodingChoice, typer.Option(help="Metres, centimetres or whole metres.")
     ] = EncodingChoice.float32,
+    interval: Annotated[
+        float | None,
+        typer.Option(
+            metavar="LEVEL",
+            help="Add the ends of an interval as bands 2 and 3: 0.9 shall hold nine in ten true "
+            "heights.",
+        ),
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What intervals rest on, of `canopy calibrate`; the model's own by default.",
+        ),
+    ] = None,
     preview: Annotated[bool, typer.Option(help="Draw image and map into OUT.preview.png.")] = True,
     stac: Annotated[bool, typer.Option(help="Write a STAC item, OUT.json.")] = True,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing map.")] = False,
@@ -181,6 +196,8 @@ def map_scene(
         precision=precision.value,
         compiled=compile_,
         encoding=encoding.value,
+        interval=interval,
+        calibration=calibration,
         preview=preview,
         stac=stac,
         overwrite=overwrite,
@@ -245,6 +262,9 @@ def announce(job: MapJob) -> None:
     say(f"scene    {plan.scene.source}: {plan.scene.gsd_m:.3g} m pixels, {plan.scene.dtype}")
     say(f"map      {job.outputs.map}: {columns} x {rows} px of {plan.pixel_m:.3g} m, {crs}")
     say(f"model    {card.name} {card.version}, {plan.tiles.count} tiles")
+    if plan.interval:
+        made = plan.interval.calibration
+        say(f"interval {plan.interval.title}, calibrated on {made.plots} plots: {made.data}")
     say("dry run: nothing was written")
 
 
@@ -269,6 +289,11 @@ def summarise(report: MapReport) -> None:
     crs = grid.crs.to_string() if grid.crs else "no CRS"
     say(f"map      {report.map}: {grid.width} x {grid.height} px, {crs}")
     say_heights(heights, none="the scene has no valid pixel")
+    if (interval := report.interval) and report.heights.valid_percent:
+        say(
+            f"interval {100 * interval.level:g} %: {interval.lower.mean_m:.1f} to "
+            f"{interval.upper.mean_m:.1f} m in the mean, calibrated on {interval.calibration}"
+        )
     beside = [path.name for path in (report.style, report.preview, report.item) if path]
     say(f"beside   {', '.join(beside)}")
     say(

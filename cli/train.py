@@ -1,14 +1,37 @@
-"""``canopy train``: models that learn from chips of imagery and lidar."""
+"""``canopy train``: models that learn from imagery and lidar, as chips or as small plots."""
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import Annotated
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.console import print_json, progress_bar, say, show_notes
 from cli.options import Debug, Quiet  # noqa: TC001 - Typer reads the annotations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the run.")]
+Resume = Annotated[bool, typer.Option(help="Go on from where a run in DIR was stopped.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="CPU threads; all by default. They change weights by rounding."),
+]
+Recipe = Annotated[
+    Path, typer.Argument(metavar="RECIPE.yaml", help="Plots, network, examples, losses, steps.")
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Holds pairs/SITE/PLOT/rgb.tif beside chm.tif; else what CANOPY_FIELD_DATA names.",
+    ),
+]
 
 train = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Train models on imagery and lidar."
@@ -25,13 +48,10 @@ def fit_decoder(
     config: Annotated[
         Path, typer.Argument(metavar="CONFIG.yaml", help="Chips, network, losses, steps.")
     ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the run.")
-    ],
-    resume: Annotated[
-        bool, typer.Option(help="Go on from where a run in DIR was stopped.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")] = False,
+    output: Output,
+    resume: Resume = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
     quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
 ) -> None:
@@ -41,13 +61,8 @@ def fit_decoder(
     panels and the resolved settings beside it.
     """
     show_notes(quiet=quiet)
-    from canopy.errors import SettingsError  # noqa: PLC0415 - help must not wait for torch
-
-    try:
+    with training_installed(threads):
         from canopy.supervision.train_decoder import train_decoder  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        msg = f"training needs {error.name}: pip install 'canopy-height[train]'"
-        raise SettingsError(msg) from error
     with progress_bar("training", quiet=quiet, unit="steps") as progress:
         trained = train_decoder(config, output, resume=resume, progress=progress)
     words = ", ".join(f"{name} {value}" for name, value in trained.validation.items())
@@ -55,3 +70,121 @@ def fit_decoder(
         say(f"model    {trained.folder}: {words} on chips kept aside")
     if as_json:
         print_json({"path": str(trained.folder), "validation": trained.validation})
+
+
+@train.command(name="plots")
+def fit_plots(
+    recipe: Recipe,
+    output: Output,
+    data: Data = None,
+    resume: Resume = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
+) -> None:
+    """Train on small plots, mirrored into tiles, with treeless ground among them.
+
+    DIR then holds a model as `canopy map --model DIR` takes it, and the log, the curves and the
+    resolved recipe beside it. It learns from all plots: `canopy train validate` says how good a
+    recipe is on plots that it does not see.
+    """
+    show_notes(quiet=quiet)
+    with training_installed(threads):
+        from canopy.supervision.train_plots import train_plots  # noqa: PLC0415
+    with progress_bar("training", quiet=quiet, unit="steps") as progress:
+        model = train_plots(recipe, output, data=data, resume=resume, progress=progress)
+    if not quiet:
+        say(f"model    {output}: {model.card.name} {model.card.version}, trained on all plots")
+    if as_json:
+        print_json({"path": str(output), "name": model.card.name})
+
+
+@train.command(name="validate")
+def validate(
+    recipe: Recipe,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of all splits.")
+    ],
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,...", help="Splits to run now: blocks-0,sites-NEON_TEAK."),
+    ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="N,...", help="Run every split with each: 0,1. Else the recipe's."),
+    ] = None,
+    final: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="A finished model, to judge on the sites elsewhere."),
+    ] = None,
+    data: Data = None,
+    resume: Annotated[bool, typer.Option(help="Go on with splits that were stopped.")] = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
+) -> None:
+    """Judge a recipe: five folds over blocks of ground, then each site left out in turn.
+
+    Every split is trained anew beside three baselines; finished ones are kept. After the last, DIR
+    holds errors.json and errors.md.
+    """
+    show_notes(quiet=quiet)
+    with training_installed(threads):
+        from canopy.supervision.validation import (  # noqa: PLC0415
+            ValidationSettings,
+            validate_recipe,
+        )
+    choices = ValidationSettings(
+        data=data,
+        only=tuple((only or "").split(",")) if only else (),
+        seeds=parse_seeds(seeds),
+        final=final or "",
+        resume=resume,
+    )
+    with progress_bar("training", quiet=quiet, unit="steps") as progress:
+        found = validate_recipe(recipe, output, choices, progress=progress)
+    if not quiet and found.missing:
+        names = ", ".join(found.missing)
+        say(f"splits   {len(found.missing)} still to run before there is a report: {names}")
+    elif not quiet:
+        say(f"report   {output / 'errors.md'}")
+    if as_json:
+        print_json({"path": str(output), "missing": list(found.missing), "errors": found.report})
+
+
+@contextmanager
+def training_installed(threads: int | None) -> Iterator[None]:
+    """Say what to install where an import of training fails, and set the number of threads.
+
+    Raises:
+        SettingsError: a package is missing.
+    """
+    from canopy.errors import SettingsError  # noqa: PLC0415 - help must not wait for torch
+
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        msg = f"training needs {error.name}: pip install 'canopy-height[train]'"
+        raise SettingsError(msg) from error
+    if threads is not None:
+        import torch  # noqa: PLC0415
+
+        torch.set_num_threads(threads)
+
+
+def parse_seeds(text: str | None) -> tuple[int, ...]:
+    """Return the seeds of a text such as ``0,1``; none of None.
+
+    Raises:
+        BadParameter: it has others, or one twice.
+    """
+    try:
+        seeds = tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        seeds = (-1,)
+    if len(set(seeds)) != len(seeds) or min(seeds, default=0) < 0:
+        msg = f"--seeds {text}: expected different whole numbers from 0 on, such as 0,1"
+        raise typer.BadParameter(msg)
+    return seeds

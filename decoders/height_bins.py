@@ -87,6 +87,38 @@ class HeightBins(nn.Module):
         chunks = torch.split(features, rows, dim=2)
         return torch.cat([self.expectation(self.logits(chunk)) for chunk in chunks], dim=1)
 
+    def mean_and_spread(self, features: Tensor) -> Tensor:
+        """Return heights and the standard deviation of their bins [m] (B, 2, H, W), no gradients.
+
+        The heights are those of ``forward``, to the bit.
+
+        Args:
+            features: (B, C, H, W).
+        """
+        rows = max(1, CHUNK_PIXELS // features.shape[-1] // len(features))
+        with torch.no_grad():
+            chunks = torch.split(features, rows, dim=2)
+            return torch.cat([self.moments(self.logits(chunk)) for chunk in chunks], dim=2)
+
+    def moments(self, logits: Tensor) -> Tensor:
+        """Return mean and standard deviation [m] (B, 2, H, W) of weights per bin (B, bins, H, W).
+
+        The second moment is taken about the mean: the difference of two large numbers would leave
+        nothing of a narrow spread.
+        """
+        means = self.expectation(logits)
+        with torch.autocast(logits.device.type, enabled=False):
+            weights = self.weights(logits.float())
+            away = (self.centres_m[:, None, None] - means[:, None]).square_()
+            spread = ((weights * away).sum(dim=1) / weights.sum(dim=1)).sqrt()
+        return torch.stack([means, spread], dim=1)
+
+    def weights(self, logits: Tensor) -> Tensor:
+        """Return weights (B, bins, H, W), 0 or more, that are proportional to probabilities."""
+        if self.settings.readout == "softmax":
+            return logits.softmax(dim=1)
+        return functional.relu(logits) + FLOORS[self.settings.readout]
+
     def expectation(self, logits: Tensor) -> Tensor:
         """Return the mean height [m] (B, H, W) of weights per bin (B, bins, H, W).
 
@@ -94,11 +126,9 @@ class HeightBins(nn.Module):
         metres, and the floor of CHMv2 vanishes in float16.
         """
         with torch.autocast(logits.device.type, enabled=False):
-            logits = logits.float()
-            if self.settings.readout == "softmax":
-                return torch.einsum("bkhw,k->bhw", logits.softmax(dim=1), self.centres_m)
-            weights = functional.relu(logits) + FLOORS[self.settings.readout]
-            return torch.einsum("bkhw,k->bhw", weights, self.centres_m) / weights.sum(dim=1)
+            weights = self.weights(logits.float())
+            sums = torch.einsum("bkhw,k->bhw", weights, self.centres_m)
+            return sums if self.settings.readout == "softmax" else sums / weights.sum(dim=1)
 
 
 def bin_centres(settings: HeightBinsSettings) -> Tensor:

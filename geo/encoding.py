@@ -49,6 +49,14 @@ class Encoding:
             units[np.isnan(units)] = self.nodata
         return units.astype(self.dtype, copy=False)
 
+    def encode_ends(self, lower: Pixels, upper: Pixels) -> tuple[Pixels, Pixels]:
+        """Return stored values of the ends of intervals [m], rounded outwards.
+
+        An interval that holds a height then still does, and holds the height as it is stored.
+        """
+        unit = np.float32(self.scale * self.step)
+        return self.encode(np.floor(lower / unit) * unit), self.encode(np.ceil(upper / unit) * unit)
+
     def decode(self, stored: Pixels) -> Pixels:
         """Return heights [m], float32, NaN where there is none."""
         heights = stored.astype(np.float32) * np.float32(self.scale)

@@ -23,5 +23,13 @@ class MapFileError(GeoError):
     """A height map cannot be written or validated."""
 
 
+class ApartError(GeoError):
+    """An image and heights share too little ground to be brought together."""
+
+
+class OutputError(GeoError):
+    """An output may not be written where it was asked for."""
+
+
 class ResumeError(GeoError):
     """An unfinished map cannot be gone on with as it was asked."""

@@ -35,6 +35,23 @@ class HeightSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class IntervalFacts:
+    """The intervals around the heights of a map, whose ends are its bands 2 and 3.
+
+    Attributes:
+        level: share of pixels whose true height shall lie inside, 0 to 1.
+        lower: statistics of the lower ends.
+        upper: statistics of the upper ends.
+        calibration: what the intervals rest on, one sentence.
+    """
+
+    level: float
+    lower: HeightSummary
+    upper: HeightSummary
+    calibration: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelReference:
     """The model that made a map.
 
@@ -103,6 +120,7 @@ class HeightMapFacts:
         display_maximum_m: height of the last colour, as in the style and the preview [m].
         model: the model that predicted the heights; None where a method measured them.
         method: that method.
+        interval: the intervals around the heights, where the map has them as bands 2 and 3.
         acquired: when the imagery was taken, or the survey flown, and how that is known; None where
             it is not.
         preview: the preview PNG, where one was written.
@@ -123,6 +141,7 @@ class HeightMapFacts:
     display_maximum_m: float
     model: ModelReference | None = None
     method: MethodReference | None = None
+    interval: IntervalFacts | None = None
     acquired: Acquisition | AcquisitionInterval | None = None
     preview: Path | None = None
     style: Path | None = None

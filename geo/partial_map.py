@@ -135,7 +135,13 @@ def refuse_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
 
 @contextmanager
 def open_partial_map(
-    output: Path, grid: Grid, dtype: str, settings: Mapping[str, Any], *, resume: bool
+    output: Path,
+    grid: Grid,
+    dtype: str,
+    settings: Mapping[str, Any],
+    *,
+    resume: bool,
+    bands: int = 1,
 ) -> Iterator[PartialMap]:
     """Begin or resume a map.
 
@@ -148,6 +154,7 @@ def open_partial_map(
         dtype: type of the rows.
         settings: everything that decides about a pixel, as JSON; a resume must have the same.
         resume: whether to go on from an unfinished map, where there is one.
+        bands: values of a pixel.
 
     Raises:
         MapFileError: the folder cannot be written, or another run is writing the same map.
@@ -155,7 +162,8 @@ def open_partial_map(
     """
     folder = partial_folder(output)
     with locked(folder, output):
-        partial = PartialMap(folder, RawRaster(folder / "heights", grid, dtype), settings)
+        raster = RawRaster(folder / "heights", grid, dtype, bands)
+        partial = PartialMap(folder, raster, settings)
         begin(partial, resume=resume)
         try:
             yield partial

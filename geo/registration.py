@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from geo.errors import GeoError
+from geo.errors import ApartError, GeoError
 from geo.shift_evidence import (
     block_counts,
     canopy_template,
@@ -124,7 +124,7 @@ def register_views(
         settings: how far is searched, and what is believed.
 
     Raises:
-        GeoError: the views share no ground with heights.
+        ApartError: the views share no ground with heights.
     """
     grid = ShiftGrid(reach=reach_px(settings.max_shift_m, pixel_m), pixel_m=pixel_m)
     refuse_apart(views, pixel_m)
@@ -146,7 +146,7 @@ def refuse_apart(views: Sequence[View], pixel_m: float) -> None:
     """Refuse an image and heights that do not share enough ground.
 
     Raises:
-        GeoError: as said.
+        ApartError: as said.
     """
     shared = 0
     for view in views:
@@ -157,7 +157,7 @@ def refuse_apart(views: Sequence[View], pixel_m: float) -> None:
             f"image and heights share {shared * pixel_m**2:.0f} m2 of ground: expected "
             f"{LEAST_GROUND_M2:.0f} or more, check their coordinates"
         )
-        raise GeoError(msg)
+        raise ApartError(msg)
 
 
 def judge(

@@ -43,7 +43,8 @@ def regrid(
     """Resample heights onto the grid of a raster.
 
     Args:
-        source: heights [m] as float32, NaN where there is none.
+        source: heights [m] as float32, NaN where there is none; or heights and the lower and upper
+            ends of their intervals, whose means are the ends of a mean.
         target: what is written, in ``encoding``.
         encoding: how the target stores heights.
         pixels_shrink: whether the target's pixels are larger, so that means are taken; else the
@@ -63,7 +64,25 @@ def regrid(
             strip = read(row, count)
             if valid is not None:
                 strip = np.where(valid(row, count), strip, np.float32(np.nan))
-            target.write(row, encoding.encode(strip))
+            target.write(row, encoded_bands(strip, encoding))
+
+
+def encoded_bands(bands: Pixels, encoding: Encoding) -> Pixels:
+    """Return what is stored of heights, and of the ends of their intervals where they have some.
+
+    Args:
+        bands: (1, rows, columns) or heights, lower and upper ends (3, rows, columns) [m].
+        encoding: how they are stored.
+
+    Returns:
+        (rows, columns), or (rows, columns, 3).
+    """
+    heights = encoding.encode(bands[0])
+    if len(bands) == 1:
+        return heights
+    # Interpolation rounds by a bit: an end stays on its side of the height.
+    lower, upper = encoding.encode_ends(*bands[1:])
+    return np.stack([heights, np.minimum(lower, heights), np.maximum(upper, heights)], axis=-1)
 
 
 @contextmanager
@@ -84,7 +103,7 @@ def rasterio_errors(target: RawRaster) -> Iterator[None]:
 def reader_of(
     heights: DatasetReader, grid: Grid, *, pixels_shrink: bool, fill: bool
 ) -> Iterator[Callable[[int, int], Pixels]]:
-    """Lend what gives rows (first, number) of heights on a grid.
+    """Lend what gives rows (first, number) of heights on a grid, as (bands, rows, columns).
 
     Args:
         heights: the dataset to resample.
@@ -114,13 +133,13 @@ def reader_of(
         num_threads=2,
         **options,
     ) as virtual:
-        yield lambda row, count: virtual.read(1, window=Window(0, row, grid.width, count))
+        yield lambda row, count: virtual.read(window=Window(0, row, grid.width, count))
 
 
 def along_axes(
     heights: DatasetReader, down: sparse.csr_array, across: sparse.csr_array, least: float
 ) -> Pixels:
-    """Return rows of heights, NaN where less than a share of their weight has one.
+    """Return rows of all bands, NaN where less than a share of their weight has a height.
 
     Args:
         heights: the dataset to resample.
@@ -129,6 +148,7 @@ def along_axes(
         least: the share.
     """
     first, last = int(down.indices.min()), int(down.indices.max()) + 1
-    found = heights.read(1, window=Window(0, first, heights.width, last - first))
-    means, valid = resample(found[None], ~np.isnan(found), down[:, first:last], across, least=least)
-    return np.where(valid, means[0], np.float32(np.nan))
+    found = heights.read(window=Window(0, first, heights.width, last - first))
+    known = ~np.isnan(found[0])
+    means, valid = resample(found, known, down[:, first:last], across, least=least)
+    return np.where(valid, means, np.float32(np.nan))

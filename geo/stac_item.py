@@ -38,7 +38,13 @@ from geo.whole_file import whole_file
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from geo.map_facts import HeightMapFacts, MethodReference, ModelReference
+    from geo.map_facts import (
+        HeightMapFacts,
+        HeightSummary,
+        IntervalFacts,
+        MethodReference,
+        ModelReference,
+    )
 
 MAP_ASSET = "canopy_height"
 PREVIEW_ASSET = "preview"
@@ -166,8 +172,21 @@ def _properties(facts: HeightMapFacts) -> dict[str, Any]:
         "processing:datetime": _utc(facts.processed),
         "processing:software": {facts.software: facts.software_version},
         "canopy:height_m": _height_summary(facts),
+        **(_of_interval(facts.interval) if facts.interval else {}),
         **(_of_model(facts.model) if facts.model else {}),
         **(_of_method(facts.method) if facts.method else {}),
+    }
+
+
+def _of_interval(interval: IntervalFacts) -> dict[str, Any]:
+    """Return what the item says of the intervals around its heights."""
+    return {
+        "canopy:interval": {
+            "level": interval.level,
+            "calibration": interval.calibration,
+            "mean_lower_m": _finite({"mean": interval.lower.mean_m}).get("mean"),
+            "mean_upper_m": _finite({"mean": interval.upper.mean_m}).get("mean"),
+        }
     }
 
 
@@ -245,7 +264,7 @@ def _utc(moment: datetime) -> str:
 
 
 def _add_map(item: pystac.Item, path: Path, layout: _Layout, facts: HeightMapFacts) -> None:
-    """Add the map with its one band, and the model that made it if one did."""
+    """Add the map with its bands, and the model that made it if one did."""
     asset = _add_asset(item, MAP_ASSET, path, facts)
     asset.media_type, asset.roles = pystac.MediaType.COG, ["data"]
     asset.title = "Canopy height"
@@ -321,32 +340,52 @@ def _authority_code(crs: CRS | None) -> str | None:
 
 
 def _add_bands(asset: pystac.Asset, layout: _Layout, facts: HeightMapFacts) -> None:
-    """Describe the one band in `bands` of STAC 1.1 and again in `raster:bands`.
+    """Describe the bands in `bands` of STAC 1.1 and again in `raster:bands`.
 
     Newer readers look for the first and older ones for the second, which alone holds scale and
     offset here. Version 1.1 of the raster extension allows both; version 2 would not.
     """
-    statistics = _stored_statistics(facts, layout)
-    common: dict[str, Any] = {"data_type": layout.data_type, "unit": "m", "statistics": statistics}
+    told = [("height", "Canopy height above ground", facts.heights)]
+    if facts.interval:
+        level = f"{100 * facts.interval.level:g} % interval of the height"
+        told += [
+            ("lower", f"Lower end of the {level}", facts.interval.lower),
+            ("upper", f"Upper end of the {level}", facts.interval.upper),
+        ]
+    asset.extra_fields["bands"] = [_band(*band, layout) for band in told]
+    bands = [_raster_band(heights, layout, facts.pixel_m) for _, _, heights in told]
+    RasterExtension.ext(asset, add_if_missing=True).apply(bands)
+
+
+def _band(name: str, description: str, heights: HeightSummary, layout: _Layout) -> dict[str, Any]:
+    """Return a band as STAC 1.1 has it."""
+    band: dict[str, Any] = {
+        "name": name,
+        "description": description,
+        "data_type": layout.data_type,
+        "unit": "m",
+        "statistics": _stored_statistics(heights, layout),
+    }
     if layout.nodata is not None:
-        common["nodata"] = _json_number(layout.nodata)
-    described = {"name": "height", "description": "Canopy height above ground", **common}
-    asset.extra_fields["bands"] = [described]
-    band = RasterBand.create(
+        band["nodata"] = _json_number(layout.nodata)
+    return band
+
+
+def _raster_band(heights: HeightSummary, layout: _Layout, pixel_m: float) -> RasterBand:
+    """Return a band as the raster extension has it."""
+    return RasterBand.create(
         data_type=DataType(layout.data_type),
         unit="m",
         nodata=_raster_nodata(layout.nodata),
-        statistics=Statistics(dict(statistics)),
-        spatial_resolution=facts.pixel_m,
+        statistics=Statistics(dict(_stored_statistics(heights, layout))),
+        spatial_resolution=pixel_m,
         scale=layout.scale,
         offset=layout.offset,
     )
-    RasterExtension.ext(asset, add_if_missing=True).apply([band])
 
 
-def _stored_statistics(facts: HeightMapFacts, layout: _Layout) -> dict[str, float]:
+def _stored_statistics(heights: HeightSummary, layout: _Layout) -> dict[str, float]:
     """Return statistics of the stored values; with no valid pixel just the share of them."""
-    heights = facts.heights
     return _finite(
         {
             "minimum": layout.stored(heights.minimum_m),

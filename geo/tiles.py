@@ -134,29 +134,34 @@ class Mosaic:
     Attributes:
         carry: rows that the next row of tiles still changes (rows, width) [m]; with it, a run
             can go on where another stopped.
+        layers: how many layers each tile has, as its last axis; 0 for heights alone, without one.
     """
 
-    def __init__(self, plan: TilePlan, carry: Heights | None = None) -> None:
+    def __init__(self, plan: TilePlan, carry: Heights | None = None, *, layers: int = 0) -> None:
         """Start at the top, or go on with the carry of an earlier run."""
         self.plan = plan
         self.carry = carry
+        self.layers = layers
 
     def add_row(self, index: int, tiles: Iterable[tuple[int, Heights]]) -> Heights:
         """Sew one row of tiles and return the rows of the map that are finished by it.
 
         Args:
             index: which row of tiles; each after the one before.
-            tiles: pairs of a tile's column and its heights [m] (rows, columns), in order; a tile
-                that is left out counts as NaN wherever it alone would be written.
+            tiles: pairs of a tile's column and its heights [m] (rows, columns), or (rows, columns,
+                layers), in order; a tile that is left out counts as NaN wherever it alone would
+                be written.
 
         Returns:
             Heights [m] of the map's rows ``rise[0]`` to ``fall[0]`` of that span.
         """
         span = self.plan.rows[index]
-        strip = np.full((span.fall[1] - span.rise[0], self.plan.width), np.nan, np.float32)
+        shape = (span.fall[1] - span.rise[0], self.plan.width, *[self.layers] * bool(self.layers))
+        strip = np.full(shape, np.nan, np.float32)
         for column, heights in tiles:
             across = self.plan.columns[column]
-            blend(strip[:, across.written].T, heights[span.used, across.used].T, across)
+            target, later = strip[:, across.written], heights[span.used, across.used]
+            blend(target.swapaxes(0, 1), later.swapaxes(0, 1), across)
         if self.carry is not None and len(self.carry):
             later = strip[: len(self.carry)].copy()
             strip[: len(self.carry)] = self.carry
@@ -173,7 +178,8 @@ def blend(target: Heights, later: Heights, span: Span) -> None:
     """
     width = span.rise[1] - span.rise[0]
     before, after = target[:width], later[:width]
-    weight = ((np.arange(width, dtype=np.float32) + 0.5) / max(width, 1))[:, None]
+    weight = (np.arange(width, dtype=np.float32) + 0.5) / max(width, 1)
+    weight = weight.reshape(-1, *[1] * (before.ndim - 1))
     mixed = before + weight * (after - before)
     target[:width] = np.where(np.isnan(mixed), np.where(np.isnan(before), after, before), mixed)
     target[width:] = later[width:]

@@ -31,7 +31,12 @@ FIXED = {
 }
 
 # Folders that may import what an extra brings, and the extra.
-EXTRAS = {"supervision": "train", "learning": "train", "checkpoints": "chmv2"}
+EXTRAS = {
+    "supervision": "train",
+    "learning": "train",
+    "checkpoints": "chmv2",
+    "catalog": "planetary-computer",
+}
 
 
 def canonical(name: str) -> str:

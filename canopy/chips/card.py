@@ -45,7 +45,7 @@ def card_text(index: gpd.GeoDataFrame, settings: ChipSettings, facts: dict[str, 
 
 {len(index)} chips of {side}, from {facts["pairs"]} pairs of imagery and lidar. Blocks of
 {settings.block_m:g} m were dealt to splits; chips of two splits are {settings.guard_m:g} m apart
-or more, for which {facts["left_out"]} windows were left out.
+or more, for which {facts["left_out"]} windows were left out.{registration_words(facts)}
 
 {TABLE}
 
@@ -57,6 +57,22 @@ Heights are metres above ground, kept in centimetres; where the lidar knows noth
 count. Settings: `set.json`. Index: `index.parquet` (GeoParquet, longitude and latitude).
 """
     return text.replace(TABLE, "\n".join(split_table(index, settings)))
+
+
+def registration_words(facts: dict[str, Any]) -> str:
+    """Return a paragraph about shifts of heights beside their images, where these were found."""
+    found = facts.get("registration")
+    if found is None:
+        return ""
+    verdicts, middle = found["verdicts"], found["median_shift_m"]
+    unclear = "dropped" if found["dropped"] else "kept as they are"
+    return f"""
+
+Heights were registered to their images first: {verdicts["shifted"]} pairs were moved{
+        f" (by {middle:.1f} m in the median)" if middle else ""
+    }, {verdicts["aligned"]} lay where they should, {verdicts["unclear"]} are unclear{
+        f" and were {unclear}" if verdicts["unclear"] else ""
+    }."""
 
 
 def split_table(index: gpd.GeoDataFrame, settings: ChipSettings) -> list[str]:

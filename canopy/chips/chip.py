@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import numpy.typing as npt
 
@@ -65,27 +65,3 @@ def as_chip(pieces: Sequence[tuple[Piece, int, int]], side: int) -> Chip:
         image = np.where(shown, image, mean.astype(np.uint8)[:, None, None])
     windows = tuple((piece.window, row, column) for piece, row, column in pieces)
     return Chip(windows=windows, image=image, heights=heights, known=known)
-
-
-def collages(pieces: Sequence[Piece], side: int) -> Iterator[Chip]:
-    """Yield chips of small plots, as many of them on each as find a place.
-
-    Plots are laid in rows from the tallest to the lowest (shelf packing); what is left between
-    them is not known to the lidar and does not count.
-    """
-    waiting = sorted(pieces, key=lambda piece: (-piece.window.height, -piece.window.width))
-    while waiting:
-        placed: list[tuple[Piece, int, int]] = []
-        row = column = tallest = 0
-        left = []
-        for piece in waiting:
-            height, width = piece.window.height, piece.window.width
-            if column + width > side:
-                row, column, tallest = row + tallest, 0, 0
-            if row + height > side or column + width > side:
-                left.append(piece)
-                continue
-            placed.append((piece, row, column))
-            column, tallest = column + width, max(tallest, height)
-        yield as_chip(placed, side)
-        waiting = left

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +14,19 @@ import numpy as np
 from shapely.geometry import MultiPolygon, Polygon
 
 from canopy.chips.card import HEIGHT_EDGES_M, write_card
-from canopy.chips.chip import Chip, Piece, as_chip, collages
+from canopy.chips.chip import Chip, Piece, as_chip
 from canopy.chips.chip_set import INDEX_FILE, ChipSet, write_chips, write_settings
+from canopy.chips.collages import collages
 from canopy.chips.pairing import find_pairs
 from canopy.chips.reading import open_pair
+from canopy.chips.registering import register_pairs
 from canopy.chips.settings import SPLITS, ChipSettings
 from canopy.chips.splitting import LEFT_OUT, deal
 from canopy.chips.windows import ChipWindow, block_of, starts
 from canopy.errors import OutputError, SettingsError
 from geo.acquisition import acquisition_from_tags
 from geo.ground import longitude_latitude
+from geo.outputs import refuse_missing_folder
 from geo.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -68,7 +72,7 @@ def make_chips(
         settings: how it is cut.
         overwrite: whether a set that stands there is replaced.
         progress: told the number of pairs that are done and of all, twice over: each is read once
-            to see where its lidar lies, and once to be cut.
+            to see where its lidar lies, and once to be cut; three times where they are registered.
 
     Raises:
         SettingsError: the pairs do not fit, or a split gets nothing.
@@ -77,20 +81,31 @@ def make_chips(
     """
     refuse_occupied(output, overwrite=overwrite)
     pairs = find_pairs(sources)
+    registers, all_pairs = settings.register != "off", len(pairs)
 
-    def tell(done: int) -> None:
+    def tell(readings: int, done: int) -> None:
         if progress:
-            progress(done, 2 * len(pairs))
+            progress(readings * all_pairs + done, (2 + registers) * all_pairs)
 
-    survey = survey_pairs(pairs, settings, tell)
+    registered = None
+    if registers:
+        drop = settings.register == "drop-unclear"
+        registered = register_pairs(pairs, drop_unclear=drop, done=partial(tell, 0))
+        pairs = registered.pairs
+    survey = survey_pairs(pairs, settings, partial(tell, registers))
     splits = deal(survey.windows, settings)
     part = output.with_name(f".{output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
-        chips = cut_all(survey, splits, settings, lambda done: tell(len(pairs) + done))
+        chips = cut_all(survey, splits, settings, partial(tell, 1 + registers))
         index = write_all(chips, survey, settings, part)
-        facts = {"pairs": len(pairs), "left_out": splits.count(LEFT_OUT), "chips": len(index)}
+        facts = {
+            "pairs": len(pairs),
+            "left_out": splits.count(LEFT_OUT),
+            "chips": len(index),
+            "registration": registered.as_json() if registered else None,
+        }
         write_settings(settings, part, facts)
         write_card(part, index, settings, facts)
         put_in_place(part, output)
@@ -105,9 +120,7 @@ def refuse_occupied(output: Path, *, overwrite: bool) -> None:
     Raises:
         OutputError: as said.
     """
-    if not output.parent.is_dir():
-        msg = f"output folder {output.parent} does not exist: make it, or choose another"
-        raise OutputError(msg)
+    refuse_missing_folder(output)
     if not output.exists():
         return
     if not output.is_dir() or (any(output.iterdir()) and not (output / INDEX_FILE).is_file()):

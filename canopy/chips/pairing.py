@@ -27,12 +27,15 @@ class PairFiles:
         site: where it lies: plots of a site are dealt together.
         image: imagery, red, green and blue.
         heights: canopy heights from lidar [m], one band.
+        shift_m: what is added to the coordinates of the heights, east and north on the grid of the
+            pair [m].
     """
 
     name: str
     site: str
     image: Path
     heights: Path
+    shift_m: tuple[float, float] = (0.0, 0.0)
 
 
 def find_pairs(sources: Sequence[str]) -> list[PairFiles]:

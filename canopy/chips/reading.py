@@ -16,6 +16,7 @@ from rasterio.windows import Window
 from canopy.errors import SettingsError
 from geo.errors import SceneError
 from geo.ground import model_grid
+from geo.moved_raster import moved_transform
 from geo.scene import open_scene
 from geo.scene_reader import read_on
 
@@ -121,7 +122,7 @@ def open_pair(files: PairFiles, gsd_m: float) -> Iterator[OpenPair]:
 
 @contextmanager
 def open_heights(files: PairFiles, grid: Grid) -> Iterator[WarpedVRT]:
-    """Open heights on a grid.
+    """Open heights on a grid, moved by the shift of their pair.
 
     Raises:
         SceneError: the file cannot be opened.
@@ -140,6 +141,7 @@ def open_heights(files: PairFiles, grid: Grid) -> Iterator[WarpedVRT]:
         coarser = dataset.res[0] > grid.pixel_size[0] or dataset.crs.is_geographic
         with WarpedVRT(
             dataset,
+            src_transform=moved_transform(dataset, files.shift_m, grid.crs),
             crs=grid.crs,
             transform=grid.transform,
             height=grid.height,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from canopy.errors import SettingsError
 
 SPLITS = ("train", "val", "test")
+
+Register = Literal["off", "keep-unclear", "drop-unclear"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +24,8 @@ class ChipSettings:
         shares: shares of the ground for train, val and test; a share of 0 leaves a split out.
         least_known: a window is kept where lidar and image both know at least this share of it.
         collages: whether plots smaller than a chip share one, as a collage; else each has its own.
+        register: whether the shift between image and heights of every pair is found first, and
+            taken back where it is sure; pairs where it is unclear are then kept or dropped.
         seed: the same seed deals the same blocks.
         per_file: chips in one file.
     """
@@ -32,6 +37,7 @@ class ChipSettings:
     shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
     least_known: float = 0.25
     collages: bool = True
+    register: Register = "off"
     seed: int = 0
     per_file: int = 256
 
@@ -54,6 +60,9 @@ class ChipSettings:
             raise SettingsError(msg)
         if min(self.shares) < 0 or self.shares[0] <= 0:
             msg = f"shares {self.shares}: expected three numbers from 0, train above it"
+            raise SettingsError(msg)
+        if self.register not in get_args(Register):
+            msg = f"register {self.register}: expected one of {', '.join(get_args(Register))}"
             raise SettingsError(msg)
         if not 0 < self.least_known <= 1:
             msg = f"least known share of {self.least_known}: expected above 0, at most 1"

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     Heights = NDArray[np.float64]
     Mask = NDArray[np.bool_]
+    Pixels = NDArray[np.int64]
     Shift = tuple[int, int]
 
 SEGMENT_PX = 2048
@@ -199,16 +200,32 @@ def pixels_under(source: Grid, area: Grid) -> tuple[float, float, float, float]:
 
     Infinite or NaN where the other cannot be put into the CRS of the grid.
     """
-    x, y = area.locate(*edge_points(area))
+    rows, columns = places_on(source, area, *edge_points(area))
+    return float(rows.min()), float(columns.min()), float(rows.max()), float(columns.max())
+
+
+def pixels_at_centres(source: Grid, area: Grid) -> tuple[Pixels, Pixels]:
+    """Return row and column of the pixel under each centre of an area's pixels (y, x) each.
+
+    They may lie beyond the grid, at -1 where the area cannot be put into the CRS of the grid.
+    """
+    centres = np.meshgrid(np.arange(area.height) + 0.5, np.arange(area.width) + 0.5, indexing="ij")
+    rows, columns = places_on(source, area, *centres)
+    known = np.isfinite(rows) & np.isfinite(columns)
+    found = [np.floor(snapped(np.where(known, place, -1.0))) for place in (rows, columns)]
+    return found[0].astype(np.int64), found[1].astype(np.int64)
+
+
+def places_on(source: Grid, area: Grid, rows: Heights, columns: Heights) -> tuple[Heights, Heights]:
+    """Return rows and columns of an area as those of a grid [px], infinite where there are none."""
+    x, y = area.locate(rows, columns)
     if area.crs != source.crs and area.crs and source.crs:
         transformer = Transformer.from_crs(
             to_pyproj(area.crs), to_pyproj(source.crs), always_xy=True
         )
         x, y = transformer.transform(x, y)
     inverse = ~source.transform
-    columns = inverse.c + inverse.a * x + inverse.b * y
-    rows = inverse.f + inverse.d * x + inverse.e * y
-    return float(rows.min()), float(columns.min()), float(rows.max()), float(columns.max())
+    return inverse.f + inverse.d * x + inverse.e * y, inverse.c + inverse.a * x + inverse.b * y
 
 
 def snapped(edges: Heights) -> Heights:

@@ -11,8 +11,10 @@ import numpy as np
 
 from canopy.errors import SettingsError
 from canopy.evaluation.counts import HeightCounts, Residuals
+from canopy.evaluation.coverage import cover_points, cover_raster, coverage_for
 from canopy.evaluation.height_source import open_heights
-from canopy.evaluation.points import heights_at, neighbourhood_of, read_points
+from canopy.evaluation.overlaps import with_earlier
+from canopy.evaluation.points import heights_at, neighbourhood_of, on_the_ground, read_points
 from canopy.evaluation.raster_sums import SiteSums, sum_pair, tiling_of
 from canopy.evaluation.read_pairs import find_rasters, name_sites, plan_pair
 from canopy.evaluation.report import Report, refuse_output, write_report
@@ -54,7 +56,8 @@ def evaluate_map(
 
     Args:
         map_path: the map, a raster of one band of heights.
-        references: rasters, folders of rasters, or vector files of points with a height.
+        references: rasters, folders of rasters, or vector files of points with a height. Ground
+            under several rasters counts for the first; those of a folder come by their paths.
         output: folder of the report; nothing stands there before all of it is whole.
         footprints: vector files of GEDI footprints.
         settings: choices.
@@ -111,6 +114,7 @@ class Job:
             words="map pixels with pixels of lidar rasters, both valid",
             counts=HeightCounts(),
             column=self.settings.groups,
+            coverage=coverage_for(self.map),
         )
         pairs = self.plan_pairs(paths, section)
         pictured = {pair.site for pair in largest(pairs)}
@@ -137,23 +141,30 @@ class Job:
         return section
 
     def plan_pairs(self, paths: Sequence[str], section: Section) -> list[RasterPair]:
-        """Return the pairs that overlap, in the order of their names; say which do not."""
+        """Return the pairs that overlap, in the order of their names; say which do not.
+
+        Ground that several references cover counts for the one that is named first.
+        """
         pairs = []
-        for site, path in sorted(zip(name_sites(paths), paths, strict=True)):
+        for site, path in zip(name_sites(paths), paths, strict=True):
             pair = plan_pair(site, self.map, path, self.settings)
             if pair is None:
                 skip(section, path, "does not overlap the map")
             else:
                 pairs.append(pair)
-        return pairs
+        return sorted(with_earlier(pairs), key=lambda pair: pair.site)
 
     def add_raster(
         self, section: Section, pair: RasterPair, sums: SiteSums, residuals: Residuals | None
     ) -> None:
         """Add a compared raster to a section, or say that nothing of it could be compared."""
         path = pair.reference.path
+        section.counted_before += sums.counted_before
         if not part_of(sums.pieces, "pixel")[:, 0].any():
-            skip(section, path, "has no pixel that is valid in both")
+            reason = "has no pixel that is valid in both"
+            if sums.counted_before:
+                reason = "lies under references that are named before it"
+            skip(section, path, reason)
             return
         section.sites.append(sums)
         section.facts.append(facts_of(pair, sums))
@@ -161,6 +172,14 @@ class Job:
             section.residuals[pair.site] = residuals
         if self.grouping and self.grouping.by_site is not None:
             section.group_of[pair.site] = self.grouping.group_of(pair.site, path)
+        if section.coverage:
+            cover_raster(
+                section.coverage,
+                pair,
+                self.settings,
+                zones=self.grouping.zones_on(pair.grid) if self.grouping else None,
+                group=section.group_of.get(pair.site),
+            )
 
     def compare_points(self, paths: Sequence[str], *, footprints: bool) -> Section:
         """Compare the map with points or footprints, each file a site."""
@@ -170,6 +189,8 @@ class Job:
             words=around.words,
             counts=HeightCounts(),
             column=self.settings.groups,
+            # RH98 of a footprint is no mean: the ends of pixels say nothing of it.
+            coverage=None if footprints else coverage_for(self.map),
         )
         if not paths:
             return section
@@ -177,6 +198,9 @@ class Job:
             for site, path in sorted(zip(name_sites(paths), paths, strict=True)):
                 points = read_points(path, self.map, self.settings, footprints=footprints)
                 self.add_points(section, site, points, heights_at(reader, points, around))
+                if section.coverage:
+                    groups = self.groups_at(points)
+                    cover_points(section.coverage, site, points, self.map, around, groups)
         return section
 
     def add_points(self, section: Section, site: str, points: Points, predicted: Array) -> None:
@@ -188,11 +212,12 @@ class Job:
         groups = np.array(self.groups_at(points) or [""] * len(valid), dtype=object)
         names = sorted({name for name in groups[valid].tolist() if name})
         section.counts.add(predicted[valid], points.heights[valid])
+        x, y = on_the_ground(points.x[valid], points.y[valid], self.map.grid)
         section.points.append(
             PointResiduals(
                 site=site,
-                x=points.x[valid],
-                y=points.y[valid],
+                x=x,
+                y=y,
                 residuals=predicted[valid] - points.heights[valid],
             )
         )
@@ -250,6 +275,7 @@ def facts_of(pair: RasterPair, sums: SiteSums) -> dict[str, Any]:
         "averaged_pixel_m": [round(side, 6) for side in pair.averaged.pixel_m],
         "shape": [*pair.grid.shape],
         "tile_m": round(sums.piece_m, 3),
+        "counted_before": sums.counted_before,
     }
 
 

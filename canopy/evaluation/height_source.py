@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ METRES = {
 }  # fmt: skip
 """Metres in the units that files name."""
 
+ENDS = ("lower", "upper")
+"""How the descriptions of bands 2 and 3 begin that are ends of intervals, as in `lower 90 %`."""
+
 LOWEST_M, TALLEST_M = -10.0, 150.0
 """Heights beyond are gaps or artefacts, whatever the file says: the tallest tree has 116 m."""
 
@@ -59,6 +63,8 @@ class HeightSource:
         dtype: type of what is stored.
         date: when it was taken, as its tags say, or None.
         evidence: the tag that says so, or None.
+        interval: level of the intervals whose ends are bands 2 and 3, or None.
+        band: which band is read.
     """
 
     path: str
@@ -69,6 +75,8 @@ class HeightSource:
     dtype: str
     date: str | None
     evidence: str | None
+    interval: float | None = None
+    band: int = 1
 
     @property
     def mean_pixel_m(self) -> float:
@@ -120,8 +128,8 @@ class HeightReader:
     def _read(self, window: Window) -> tuple[Heights, Mask]:
         """Heights of a window inside the raster."""
         try:
-            stored = self.dataset.read(1, window=window)
-            masked = self.dataset.read_masks(1, window=window) > 0
+            stored = self.dataset.read(self.source.band, window=window)
+            masked = self.dataset.read_masks(self.source.band, window=window) > 0
         except RasterioError as error:
             raise broken(self.source.path, error) from error
         heights = stored.astype(np.float64) * self.source.scale + self.source.offset
@@ -174,6 +182,7 @@ def open_heights(path: str | Path, scale: float | None = None) -> HeightSource:
             dtype=dataset.dtypes[0],
             date=acquired.moment.date().isoformat() if acquired else None,
             evidence=acquired.evidence if acquired else None,
+            interval=interval_level(dataset),
         )
 
 
@@ -208,6 +217,8 @@ def refuse_imagery(path: str, dataset: DatasetReader) -> None:
     Raises:
         SceneError: it has more bands, complex numbers or only ground control points.
     """
+    if interval_level(dataset) is not None:
+        return
     if (count := count_bands(dataset)) != 1 or dataset.colorinterp[0] is ColorInterp.alpha:
         msg = f"{path} has {count} bands: expected one band of heights; is it imagery?"
         raise SceneError(msg)
@@ -217,6 +228,17 @@ def refuse_imagery(path: str, dataset: DatasetReader) -> None:
     if dataset.gcps[0] and dataset.transform.is_identity:
         msg = f"{path} has ground control points only: warp it first (gdalwarp)"
         raise SceneError(msg)
+
+
+def interval_level(dataset: DatasetReader) -> float | None:
+    """Return the level of the intervals of a map of three bands, as their descriptions say it."""
+    names = [name or "" for name in dataset.descriptions]
+    found = [
+        re.fullmatch(rf"{end} (\d+) %", name) for end, name in zip(ENDS, names[1:], strict=False)
+    ]
+    if len(names) != len(ENDS) + 1 or not (found[0] and found[1]) or found[0][1] != found[1][1]:
+        return None
+    return int(found[0][1]) / 100
 
 
 def count_bands(dataset: DatasetReader) -> int:

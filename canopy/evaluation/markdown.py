@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from canopy.evaluation.coverage import coverage_lines
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -45,6 +47,7 @@ def as_markdown(content: dict[str, Any]) -> str:
         lines += error_table(comparison)
         lines += shift_lines(comparison)
         lines += class_table(comparison)
+        lines += coverage_lines(comparison)
         lines += group_table(comparison)
         lines += site_table(comparison)
         lines += skipped_lines(comparison["skipped"])
@@ -94,7 +97,16 @@ def headline(comparison: dict[str, Any]) -> list[str]:
         f"the map is {leaning} (bias {signed(bias)} m, map minus reference), and a single "
         f"{UNITS[kind][:-1]} is off by **{number(errors['mae_m'])} m** (MAE)."
     )
-    return [sentences, "", interval_words(comparison)]
+    return [sentences, "", interval_words(comparison), *covered_twice(comparison)]
+
+
+def covered_twice(comparison: dict[str, Any]) -> list[str]:
+    """Say how many pixels of overlapping references were left out."""
+    if not (count := comparison.get("counted_before")):
+        return []
+    size = f"{count:,} pixels".replace(",", " ")
+    words = f"References overlap: {size} lie on ground that counts for one named earlier"
+    return ["", f"{words}, and were left out."]
 
 
 def interval_words(comparison: dict[str, Any]) -> str:

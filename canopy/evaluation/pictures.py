@@ -44,7 +44,13 @@ SHOWN_SHARE = 0.999
 RESIDUAL_SHARE = 98
 """Percentile of the residuals' magnitudes that the colours reach."""
 
+LABEL_BEYOND_IN = 0.6
+"""How much longer than its colour bar a label may be [inches]."""
+
 MOST_POINTS = 20_000
+LEAST_GROUND_M = 10.0
+"""Width of the ground shown around a single point [m]."""
+
 POINT_KINDS = {"pixels": "pixels", "points": "points", "footprints": "footprints"}
 
 
@@ -187,6 +193,9 @@ def colour_bar(
     """Draw an upright colour bar with its label."""
     bar = figure.colorbar(mappable, cax=figure.add_axes(box), extend=extend, extendfrac=0.03)
     bar.set_label(label, size=10.5, color=INK, labelpad=6)
+    written = bar.ax.yaxis.label
+    room = (box[3] * figure.get_figheight() + LABEL_BEYOND_IN) * figure.dpi
+    written.set_fontsize(10.5 * min(1.0, room / written.get_window_extent().height))
     bar.ax.tick_params(labelsize=9.5, color=FRAME, labelcolor=INK, length=3)
     if ticks is not None:
         bar.set_ticks(list(ticks))
@@ -276,16 +285,22 @@ def draw_residuals(
     axes.set_facecolor(NO_DATA)
     axes.set(xticks=[], yticks=[], aspect="equal", anchor="NW")
     plain(axes)
-    length = nice_length(ground[0] * 0.4)
-    axes.set_xlabel(f"width {length_label(float(f'{ground[0]:.3g}'))}", size=8.5, color=FAINT)
+    draw_scale(axes, ground[0])
+
+
+def draw_scale(axes: Axes, width_m: float) -> None:
+    """Draw a scale bar on the lower edge of axes, and say how wide they are [m]."""
+    length = nice_length(width_m * 0.4)
+    axes.set_xlabel(f"width {length_label(float(f'{width_m:.3g}'))}", size=8.5, color=FAINT)
     axes.xaxis.set_label_coords(1.0, -0.02)
     axes.xaxis.label.set_horizontalalignment("right")
-    bar = axes.plot([0, length], [0, 0], color=INK, linewidth=2.6, clip_on=False)
+    ends = [0, length / width_m]
+    bar = axes.plot(ends, [0, 0], color=INK, linewidth=2.6, clip_on=False, transform=axes.transAxes)
     bar[0].set_solid_capstyle("butt")
-    bar[0].set_transform(axes.transData)
     axes.annotate(
         length_label(length),
         (0, 0),
+        xycoords="axes fraction",
         xytext=(0, -4),
         textcoords="offset points",
         size=8.5,
@@ -296,7 +311,7 @@ def draw_residuals(
 
 
 def draw_points(axes: Axes, points: PointResiduals, norm: Normalize) -> None:
-    """Draw residuals [m] at points, those that differ most on top."""
+    """Draw residuals [m] at points with a scale bar, those that differ most on top."""
     order = np.argsort(np.abs(points.residuals))[-MOST_POINTS:]
     axes.scatter(
         points.x[order],
@@ -309,9 +324,15 @@ def draw_points(axes: Axes, points: PointResiduals, norm: Normalize) -> None:
         linewidths=0.3,
     )
     axes.set_facecolor("#f4f5f6")
-    axes.set_aspect("equal", adjustable="datalim")
     plain(axes)
-    axes.set(xticks=[], yticks=[])
+    # A square of ground about them, as wide as the panel, so that the bar is true to it.
+    side = max(LEAST_GROUND_M, 1.08 * float(np.ptp(points.x)), 1.08 * float(np.ptp(points.y)))
+    (left, right), (low, high) = (
+        (middle - side / 2, middle + side / 2)
+        for middle in (float(points.x.max()) / 2, float(points.y.max()) / 2)
+    )
+    axes.set(xticks=[], yticks=[], xlim=(left, right), ylim=(low, high), aspect="equal")
+    draw_scale(axes, side)
 
 
 # --- errors by class --------------------------------------------------------------

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from affine import Affine
 
 from canopy.errors import SettingsError
 from canopy.evaluation.height_source import LOWEST_M, TALLEST_M
 from canopy.evaluation.vectors import find_column, read_table
+from geo.grid import Grid
 from geo.ground import WGS84, ground_pixel_m
 
 if TYPE_CHECKING:
@@ -195,6 +197,23 @@ def coordinates(path: str, table: Any, map_source: HeightSource) -> tuple[Array,
     if crs is not None and len(table):
         table = table.to_crs(crs.to_wkt())
     return np.asarray(table.geometry.x, float), np.asarray(table.geometry.y, float)
+
+
+def on_the_ground(x: Array, y: Array, grid: Grid) -> tuple[Array, Array]:
+    """Return places as metres along the axes of their CRS from the least of both (n,) [true m].
+
+    The scale is that of their middle.
+
+    Args:
+        x: coordinates in the CRS of the grid (n,), one place at least.
+        y: the same.
+        grid: the map's.
+    """
+    side = min(grid.pixel_size)
+    middle = Affine.translation((x.min() + x.max()) / 2, (y.min() + y.max()) / 2)
+    pixel = Grid(crs=grid.crs, transform=middle * Affine.scale(side, -side), height=1, width=1)
+    across, down = ground_pixel_m(pixel)
+    return (x - x.min()) * across / side, (y - y.min()) * down / side
 
 
 def pieces_of(table: Any) -> NDArray[np.int64]:  # noqa: ANN401

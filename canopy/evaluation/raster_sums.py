@@ -45,6 +45,7 @@ class SiteSums:
         pieces: (pieces, LENGTH) sums of its pieces of ground that have a valid pixel.
         groups: the same of the parts of pieces that lie in the polygons of each group.
         shifts: errors under shifts of the map; None for points.
+        counted_before: valid pixels that count for an earlier reference, and not here.
         piece_m: side of a piece [m].
         pixel_ha: area of a compared pixel [ha]; 0 for points.
     """
@@ -55,6 +56,7 @@ class SiteSums:
     pixel_ha: float
     groups: dict[str, Array] = field(default_factory=dict)
     shifts: ShiftTable | None = None
+    counted_before: int = 0
 
     @property
     def total(self) -> Array:
@@ -122,12 +124,14 @@ def sum_pair(
     sampling = Sampling(pixel_m=pair.pixel_m, shape=pair.grid.shape)
     found: list[Array] = []
     groups: dict[str, list[Array]] = {}
+    counted_before = 0
     table = planned_shifts(pair, settings.shift_m)
     sampled = SHIFT_PX / (pair.grid.height * pair.grid.width)
     chances = np.random.default_rng(settings.seed)
     with pair.open() as reader:
         for window in tiling.windows:
             heights = read_around(reader, window, sampling)
+            counted_before += reader.count_covered(window)
             wanted = chances.random() < sampled or not table.sums.any()
             if wanted and len(table.shifts) > 1 and heights.valid.any():
                 add_shifts(table, reader, window)
@@ -145,6 +149,7 @@ def sum_pair(
         pieces=np.array(found).reshape(-1, LENGTH),
         groups={name: np.array(parts) for name, parts in groups.items()},
         shifts=table,
+        counted_before=counted_before,
         piece_m=tiling.side * pair.mean_pixel_m,
         pixel_ha=pair.pixel_ha,
     )

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from canopy.errors import SettingsError
-from canopy.evaluation.area_means import NO_SHIFT, AreaMeans, Cells, pixels_under
+from canopy.evaluation.area_means import (
+    NO_SHIFT,
+    AreaMeans,
+    Cells,
+    pixels_at_centres,
+    pixels_under,
+)
 from canopy.evaluation.height_source import (
     count_bands,
     open_heights,
@@ -38,6 +44,10 @@ SAME_SIZE = 0.01
 """Pixels that differ by less than this share are equally large: the reference's are taken."""
 
 
+COVER_PX = 1024
+"""About as many rows and columns of an earlier pair are read at once."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RasterPair:
     """A map and a reference, and the grid on which they are compared.
@@ -48,6 +58,7 @@ class RasterPair:
         reference: the raster of reference heights.
         on: whose pixels are compared.
         grid: these pixels, cut to the part that both rasters cover.
+        earlier: pairs of the same map whose ground counts for them and not for this one.
     """
 
     site: str
@@ -55,6 +66,7 @@ class RasterPair:
     reference: HeightSource
     on: str
     grid: Grid
+    earlier: tuple[RasterPair, ...] = ()
 
     @property
     def pixel_m(self) -> tuple[float, float]:
@@ -87,29 +99,75 @@ class RasterPair:
         with ExitStack() as stack:
             map_reader = stack.enter_context(self.map.open())
             reference_reader = stack.enter_context(self.reference.open())
-            yield PairReader(
-                self, AreaMeans(map_reader, self.grid), AreaMeans(reference_reader, self.grid)
-            )
+            means = AreaMeans(map_reader, self.grid), AreaMeans(reference_reader, self.grid)
+            earlier = [stack.enter_context(pair.open()) for pair in self.earlier]
+            yield PairReader(self, *means, earlier)
 
 
 class PairReader:
     """Reads map and reference on one grid."""
 
-    def __init__(self, pair: RasterPair, map_means: AreaMeans, reference_means: AreaMeans) -> None:
-        """Read an open pair."""
-        self.pair = pair
+    def __init__(
+        self,
+        pair: RasterPair,
+        map_means: AreaMeans,
+        reference_means: AreaMeans,
+        earlier: Sequence[PairReader] = (),
+    ) -> None:
+        """Read an open pair, less what lies under earlier ones."""
+        self.pair, self.earlier = pair, earlier
         self.map_means, self.reference_means = map_means, reference_means
 
     def read(self, cells: Cells) -> tuple[Heights, Heights, Mask]:
         """Return heights of a window of the pair's grid, which may reach beyond it.
 
         Returns:
-            Map and reference [m] (y, x), and where both are valid (True = valid), nowhere beyond
-            the grid.
+            Map and reference [m] (y, x), and where both are valid and no earlier pair is (True =
+            valid), nowhere beyond the grid.
         """
+        predicted, true, valid = self._read_both(cells)
+        return predicted, true, valid & ~self._covered(cells)
+
+    def count_covered(self, cells: Cells) -> int:
+        """Return how many pixels of a window, valid in both, count for an earlier pair."""
+        if not self.earlier:
+            return 0
+        _, _, valid = self._read_both(cells)
+        return int((valid & self._covered(cells)).sum())
+
+    def compared_at(self, area: Grid) -> Mask:
+        """Return which pixels (y, x) of a grid have their centre where this pair is valid."""
+        rows, columns = pixels_at_centres(self.pair.grid, area)
+        height, width = self.pair.grid.shape
+        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        found = np.zeros(area.shape, bool)
+        if inside.any():
+            rows, columns = rows[inside], columns[inside]
+            row, column = int(rows.min()), int(columns.min())
+            window = Cells(
+                row=row,
+                column=column,
+                height=int(rows.max()) - row + 1,
+                width=int(columns.max()) - column + 1,
+            )
+            found[inside] = self._read_both(window)[2][rows - row, columns - column]
+        return found
+
+    def _read_both(self, cells: Cells) -> tuple[Heights, Heights, Mask]:
+        """As :meth:`read`, what lies under earlier pairs included."""
         predicted, seen = self.map_means.read(cells)
         true, known = self.reference_means.read(cells)
         return predicted, true, seen & known & self._inside(cells)
+
+    def _covered(self, cells: Cells) -> Mask:
+        """Which cells (y, x) count for an earlier pair."""
+        found = np.zeros((cells.height, cells.width), bool)
+        for earlier in self.earlier:
+            finer = self.pair.mean_pixel_m / earlier.pair.mean_pixel_m
+            for part in cells.parts(max(1, int(COVER_PX / max(1.0, finer)))):
+                area = self.pair.grid.part(part.row, part.column, part.height, part.width)
+                found[part.within(cells)] |= earlier.compared_at(area)
+        return found
 
     def read_shifted(self, cells: Cells, shifts: Sequence[Shift]) -> tuple[Heights, Heights, Mask]:
         """Return heights under shifts of the map, on the pixels that all shifts have in common.
@@ -130,7 +188,7 @@ class PairReader:
             predicted, seen = self.map_means.read_shifted(cells, shifts)
             true, known = self.reference_means.read_shifted(cells, [NO_SHIFT])
         common = seen.all(axis=0) & known.all(axis=0) & self._inside(cells)
-        return predicted, true, common
+        return predicted, true, common & ~self._covered(cells)
 
     def _inside(self, cells: Cells) -> Mask:
         """Which cells lie on the grid (y, x)."""

@@ -45,6 +45,8 @@ CONVENTIONS = {
     "mean_3m": "the same errors after means over blocks of about 3 m, at least half valid",
     "shift": "of the map to the east and north that gives the smallest RMSE, on the pixels that "
     "all shifts have in common; by whole pixels of the finer raster, without interpolation",
+    "counted_before": "valid pixels whose centre lies in ground that was compared with a reference "
+    "named earlier; they are left out, so that ground counts once",
     "below_0": "heights below 0 count as 0",
     "undefined": "null",
 }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from canopy.evaluation.counts import HeightCounts, Residuals
+    from canopy.evaluation.coverage import Coverage
     from canopy.evaluation.raster_sums import SiteSums
     from canopy.evaluation.settings import EvaluationSettings
 
@@ -41,7 +42,7 @@ class PointResiduals:
 
     Attributes:
         site: name of the file in the report.
-        x, y: coordinates in the CRS of the map (n,).
+        x, y: how far along the axes of the map's CRS they lie from the least of both (n,) [true m].
         residuals: differences [m] (n,).
     """
 
@@ -66,6 +67,8 @@ class Section:
         residuals: pictures of some sites.
         points: residuals of points.
         skipped: references that were not compared, and why.
+        coverage: of the map's intervals; None where it has none.
+        counted_before: pixels left out of references that lie under one named earlier.
     """
 
     kind: str
@@ -78,6 +81,8 @@ class Section:
     residuals: dict[str, Residuals] = field(default_factory=dict)
     points: list[PointResiduals] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
+    coverage: Coverage | None = None
+    counted_before: int = 0
 
     @property
     def groups(self) -> dict[str, list[tuple[SiteSums, Array]]]:
@@ -114,6 +119,7 @@ def section_as_json(section: Section, settings: EvaluationSettings) -> dict[str,
         "skipped": section.skipped,
     }
     if section.kind == "pixels":
+        report["counted_before"] = section.counted_before
         tables = [site.shifts for site in section.sites if site.shifts is not None]
         report["shift"] = {
             "one_for_all": shift_as_json(common_table(tables)),
@@ -121,6 +127,8 @@ def section_as_json(section: Section, settings: EvaluationSettings) -> dict[str,
         }
     by_site = {site.site: [(site, site.pieces)] for site in section.sites}
     report["between_sites"] = gap_as_json(by_site, "tiles", drawing)
+    if section.coverage and section.coverage.sites:
+        report["interval"] = section.coverage.as_json()
     if section.column is not None:
         report["groups"] = groups_as_json(section, over, drawing)
     cleaned: dict[str, Any] = clean(report)

@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 CURVES_FILE = "curves.png"
 
 
+SIDES = {"loss": "training: weighted terms of the loss", "validation": "validation"}
+"""What a record of the log may hold, and the title over its curves."""
+
+
 def draw_curves(records: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw the log of a run: terms of the loss on the left, validation on the right."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    sides = figure.subplots(1, 2)
-    for axes, kind in zip(sides, ("loss", "validation"), strict=True):
+    """Draw the log of a run: terms of the loss, and beside them validation where there was any."""
+    kinds = [kind for kind in SIDES if any(kind in record for record in records)]
+    figure = Figure(figsize=(5 * max(1, len(kinds)), 4), layout="constrained")
+    sides = figure.subplots(1, max(1, len(kinds)), squeeze=False)[0]
+    for axes, kind in zip(sides, kinds, strict=False):
         draw(axes, [(record["step"], record[kind]) for record in records if kind in record])
-    left, right = sides
-    left.set(xlabel="step", ylabel="weighted terms of the loss", title="training")
-    right.set(xlabel="step", title="validation")
+        axes.set(xlabel="step", title=SIDES[kind])
     FigureCanvasAgg(figure)
     with whole_file(path) as part:
         figure.savefig(part, format="png", dpi=120)

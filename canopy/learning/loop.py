@@ -45,7 +45,7 @@ class Task(Protocol):
         ...
 
     def validate(self, network: nn.Module) -> dict[str, float]:
-        """Return how good a network is on what was kept aside."""
+        """Return how good a network is on what was kept aside; nothing where nothing was."""
         ...
 
 
@@ -75,8 +75,9 @@ def learn(
     optimiser = make_optimiser(task.network, settings)
     first = restore(state, task.network, average, optimiser) if state else 0
     network, optimiser = fabric.setup(task.network, optimiser)
+    network.train()  # a model that could predict came in evaluation mode
     average.to(fabric.device)
-    sums, began = Means(), time.perf_counter()
+    sums, began = Means(), time.perf_counter() - seconds_of(state)
     for step in range(first, settings.steps):
         torch.manual_seed(settings.seed + 1_000_003 * (step + 1) + fabric.global_rank)
         set_rate(optimiser, step, settings)
@@ -129,6 +130,11 @@ def restore(
     return int(state["step"])
 
 
+def seconds_of(state: dict[str, Any] | None) -> float:
+    """Return how long a run had learned when a checkpoint was saved [s]."""
+    return float(state.get("seconds", 0.0)) if state else 0.0
+
+
 def keep(  # noqa: PLR0913, PLR0917 - all that a step leaves
     task: Task,
     settings: RunSettings,
@@ -145,14 +151,15 @@ def keep(  # noqa: PLR0913, PLR0917 - all that a step leaves
         folder.log({"step": step, "seconds": round(seconds, 2), "loss": sums.take()})
     if step % settings.validate_every == 0 or last:
         average.eval()
-        found = task.validate(average)
-        folder.log({"step": step, "seconds": round(seconds, 2), "validation": rounded(found)})
-        words = ", ".join(f"{name} {value:.3g}" for name, value in found.items())
-        log.info("step %d: %s", step, words)
+        if found := task.validate(average):
+            folder.log({"step": step, "seconds": round(seconds, 2), "validation": rounded(found)})
+            words = ", ".join(f"{name} {value:.3g}" for name, value in found.items())
+            log.info("step %d: %s", step, words)
     if step % settings.checkpoint_every == 0 or last:
         folder.save(
             {
                 "step": step,
+                "seconds": seconds,
                 "network": task.network.state_dict(),
                 "average": average.state_dict(),
                 "optimiser": optimiser.state_dict(),
@@ -178,7 +185,7 @@ def check_finite(terms: Mapping[str, Tensor], step: int) -> dict[str, float]:
         if not math.isfinite(number):
             msg = (
                 f"the {name} loss is {number} at step {step}: lower the learning rate, or look for "
-                "broken heights among the chips"
+                "broken heights among what it learns from"
             )
             raise RunError(msg)
     return numbers

@@ -27,6 +27,18 @@ class RunFolder:
 
     path: Path
 
+    def open(self, settings: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
+        """Begin a run, or return the checkpoint to go on from, None where there is none yet.
+
+        Raises:
+            OutputError: a run stands there and is not to be gone on with, or none stands there
+                that could be.
+        """
+        if resume:
+            return self.resume(settings)
+        self.begin(settings)
+        return None
+
     def begin(self, settings: dict[str, Any]) -> None:
         """Make the folder and write the resolved settings.
 

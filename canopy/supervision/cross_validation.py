@@ -1,4 +1,4 @@
-"""Judge a recipe honestly: `python -m canopy.supervision.cross_validation RECIPE --output DIR`.
+"""``canopy train validate``: judge a recipe by plots that its models never saw.
 
 Five folds over blocks of ground, and one site left out at a time; each beside three baselines on
 the same folds.
@@ -6,46 +6,57 @@ the same folds.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
-import sys
-import time
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from canopy.errors import CanopyError
-from canopy.height_errors import HeightErrors, block_means, height_errors
-from canopy.model_folder import save_height_model
+from canopy.errors import OutputError, SettingsError
+from canopy.learning.run_folder import CHECKPOINT_FILE, SETTINGS_FILE, RunFolder
 from canopy.supervision.baselines import BASELINES, fit_baseline, predict_baseline
-from canopy.supervision.fit_decoder import fit, log_every
-from canopy.supervision.pairs import HeightPair, PairSettings, field_data_root, read_pairs
-from canopy.supervision.recipe import Recipe, read_recipe, save_resolved
-from canopy.supervision.zero_height import KINDS, bare_ground, make_scene, mirrored
+from canopy.supervision.plot_errors import (
+    bare_heights,
+    false_heights,
+    model_errors,
+    pooled_errors,
+    predict_plot,
+)
+from canopy.supervision.train_plots import fit
 from canopy.weights import load_height_model
 from geo.spatial_split import leave_one_out, spatial_folds
+from geo.whole_file import whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from canopy.height_model import HeightModel
+    from canopy.supervision.pairs import HeightPair
+    from canopy.supervision.recipe import Recipe
+
+    Progress = Callable[[int, int], None]
+
+__all__ = [
+    "Split",
+    "elsewhere_errors",
+    "judge",
+    "load_predictions",
+    "make_splits",
+    "missing_splits",
+    "predict_plot",
+    "run_split",
+]
 
 log = logging.getLogger(__name__)
 
 FOLDS = 5
 GUARD_M = 20.0
 """Plots closer than one small plot's side share a fold."""
-MADE_SCENES = 200
-MADE_SIDE_PX = 96
-MADE_SEED = 7_777_777
-"""Made scenes for evaluation come from a seed that no training run uses."""
-EVALUATION_ONLY = "CA_Kootenay"
+PREDICTIONS_FILE, SECONDS_FILE = "predictions.npz", "seconds.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,19 +64,31 @@ class Split:
     """One training run: what is held out, and under which name.
 
     Attributes:
-        scheme: `blocks` or `sites`.
-        name: Of the fold or site.
-        held_out: Indices of the plots that are evaluated.
+        scheme: ``blocks`` or ``sites``.
+        name: of the fold or site.
+        held_out: indices of the plots that are evaluated.
     """
 
     scheme: str
     name: str
     held_out: tuple[int, ...]
 
+    @property
+    def folder(self) -> str:
+        """Name of its folder: ``blocks-0``, ``sites-NEON_TEAK``."""
+        return f"{self.scheme}-{self.name}"
+
 
 def make_splits(pairs: Sequence[HeightPair], *, seed: int) -> list[Split]:
-    """The five folds over blocks of ground, then one site left out at a time."""
-    folds = spatial_folds([pair.box for pair in pairs], folds=FOLDS, guard=GUARD_M, seed=seed)
+    """Return the five folds over blocks of ground, then one site left out at a time.
+
+    Raises:
+        SettingsError: the plots are too few or too near to one another for so many folds.
+    """
+    try:
+        folds = spatial_folds([pair.box for pair in pairs], folds=FOLDS, guard=GUARD_M, seed=seed)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
     blocks = [
         Split(
             scheme="blocks",
@@ -75,118 +98,115 @@ def make_splits(pairs: Sequence[HeightPair], *, seed: int) -> list[Split]:
         for fold in range(FOLDS)
     ]
     sites = leave_one_out([pair.box.site for pair in pairs])
+    if len(sites) == 1:  # nothing would be left to learn from
+        return blocks
     return blocks + [
         Split(scheme="sites", name=site, held_out=tuple(indices)) for site, indices in sites.items()
     ]
 
 
-def predict_plot(model: HeightModel, pair: HeightPair, tile: int) -> NDArray[np.float32]:
-    """Heights [m] of a plot on its lidar grid (v, u); a plot smaller than a tile is mirrored."""
-    rows, columns = pair.image.shape[-2:]
-    side = max(tile, rows, columns)
-    images = (mirrored(pair.image, side, (0, 0)) / np.float32(255))[None]
-    return pair.on_height_grid(model.predict(images)[0, :rows, :columns])
-
-
-def run_split(pairs: Sequence[HeightPair], split: Split, recipe: Recipe, output: Path) -> None:
+def run_split(
+    pairs: Sequence[HeightPair],
+    split: Split,
+    recipe: Recipe,
+    output: Path,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> None:
     """Train the network and the baselines without the held-out plots; save what they predict there.
 
-    A split whose predictions are already saved is left as it is, so that a broken run can go on.
+    A split whose predictions stand already is left as it is.
+
+    Args:
+        pairs: all plots.
+        split: which of them are held out.
+        recipe: how the network is made.
+        output: folder of all splits; this one's has the model with its log and curves,
+            ``predictions.npz`` by ``method/plot``, and ``seconds.json``.
+        resume: whether to go on with a split that was stopped half-way.
+        progress: told the number of steps that are done and of all.
+
+    Raises:
+        CanopyError: the split was begun with another recipe, or training fails.
     """
-    folder = output / f"{split.scheme}-{split.name}"
-    if (folder / "predictions.npz").is_file():
-        log.info("%s: found predictions, kept", folder.name)
-        return
+    folder = output / split.folder
     held_out = [pairs[index] for index in split.held_out]
+    if (folder / PREDICTIONS_FILE).is_file():
+        check_same_run(folder, recipe, held_out)
+        log.info("%s: found predictions, kept", split.folder)
+        return
     learned = [pair for index, pair in enumerate(pairs) if index not in split.held_out]
-    start = time.monotonic()
-    model = fit(learned, recipe, log_every(max(1, recipe.steps // 5)))
-    seconds = time.monotonic() - start
-    save_height_model(model, folder)
+    begun = resume and (folder / SETTINGS_FILE).is_file()
+    model = fit(learned, recipe, folder, held_out=held_out, resume=begun, progress=progress)
+    predictions = predictions_of(model, learned, held_out, recipe)
+    seconds = RunFolder(path=folder).read_log()[-1]["seconds"]
+    (folder / SECONDS_FILE).write_text(json.dumps(seconds), encoding="utf-8")
+    with whole_file(folder / PREDICTIONS_FILE) as part, part.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **predictions)
+    (folder / CHECKPOINT_FILE).unlink(missing_ok=True)  # nothing is left to go on with
+    log.info("%s: trained in %.0f s", split.folder, seconds)
+
+
+def predictions_of(
+    model: HeightModel,
+    learned: Sequence[HeightPair],
+    held_out: Sequence[HeightPair],
+    recipe: Recipe,
+) -> dict[str, NDArray[np.float32]]:
+    """Return what a model, and baselines made of what it learned from, see on held-out plots.
+
+    Returns:
+        Heights [m] (v, u) by ``method/plot``.
+    """
     predictions = {
         f"network/{pair.plot}": predict_plot(model, pair, recipe.evaluation_tile_px)
         for pair in held_out
     }
     for name in BASELINES:
-        baseline = fit_baseline(name, learned, seed=recipe.seed)
+        baseline = fit_baseline(name, learned, seed=recipe.run.seed)
         predictions |= {
             f"{name}/{pair.plot}": predict_baseline(baseline, pair) for pair in held_out
         }
-    (folder / "seconds.json").write_text(json.dumps(seconds))
-    np.savez_compressed(folder / "predictions.npz", allow_pickle=False, **predictions)
-    log.info("%s: trained in %.0f s", folder.name, seconds)
+    return predictions
 
 
-def pooled_errors(
-    pairs: Sequence[HeightPair],
-    predictions: dict[str, NDArray[np.float32]],
-    method: str,
-    block: int,
-) -> HeightErrors:
-    """Errors over all pixels (block 1) or block means of the plots together."""
-    predicted, true = [], []
-    for pair in pairs:
-        means, kept = block_means(
-            predictions[f"{method}/{pair.plot}"], pair.heights_valid, size=block
-        )
-        reference, _ = block_means(pair.heights, pair.heights_valid, size=block)
-        predicted.append(means[kept])
-        true.append(reference[kept])
-    return height_errors(np.concatenate(predicted), np.concatenate(true))
+def check_same_run(folder: Path, recipe: Recipe, held_out: Sequence[HeightPair]) -> None:
+    """Refuse a finished split that was made by another recipe, or held out other plots.
+
+    Raises:
+        OutputError: it was, or does not say by which.
+    """
+    settings = {**asdict(recipe), "held_out": [pair.plot for pair in held_out]}
+    wanted = json.loads(json.dumps(settings))
+    try:
+        begun = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        begun = {}
+    if other := sorted(name for name in wanted if begun.get(name) != wanted[name]):
+        msg = f"{folder} was made with another {', '.join(other)}: name another folder"
+        raise OutputError(msg)
 
 
-def false_heights(model: HeightModel) -> dict[str, dict[str, float]]:
-    """Heights that a model sees on made scenes without trees, by kind of ground [m]."""
-    rng = np.random.default_rng(MADE_SEED)
-    scenes = [make_scene(rng, MADE_SIDE_PX) for _ in range(MADE_SCENES)]
-    images = (np.stack([scene.pixels for scene in scenes]) / 255).astype(np.float32)
-    heights = np.concatenate([model.predict(part) for part in np.array_split(images, 10)])
-    kinds = np.stack([scene.kinds for scene in scenes])
-    return {
-        name: summary(heights[kinds == number])
-        for number, name in enumerate(KINDS)
-        if (kinds == number).any()
-    }
-
-
-def summary(heights: NDArray[np.floating]) -> dict[str, float]:
-    """Mean and 95th percentile of false heights [m], and the share above 2 m."""
-    return {
-        "mean_m": float(heights.mean()),
-        "p95_m": float(np.percentile(heights, 95)),
-        "share_above_2m": float((heights > 2).mean()),  # noqa: PLR2004 - the usual height of a tree
-    }
-
-
-def bare_heights(
-    pairs: Sequence[HeightPair], predictions: dict[str, NDArray[np.float32]], method: str
-) -> dict[str, float]:
-    """False heights on the bare ground of held-out plots."""
-    found = []
-    for pair in pairs:
-        bare = pair.on_height_grid(bare_ground(pair).astype(np.float32)) > 0.99  # noqa: PLR2004 - whole pixels
-        found.append(predictions[f"{method}/{pair.plot}"][bare & pair.heights_valid])
-    return summary(np.concatenate(found)) | {"pixels": sum(part.size for part in found)}
+def missing_splits(splits: Sequence[Split], output: Path) -> list[str]:
+    """Return the names of the splits that have not been run."""
+    return [s.folder for s in splits if not (output / s.folder / PREDICTIONS_FILE).is_file()]
 
 
 def judge(pairs: Sequence[HeightPair], splits: Sequence[Split], output: Path) -> dict[str, object]:
-    """Errors of every method from saved predictions: pooled by scheme, and by site and split."""
+    """Return errors of every method from saved predictions: pooled by scheme, by site and split."""
     report: dict[str, object] = {"plots": len(pairs), "seconds": seconds_of(splits, output)}
     for scheme in dict.fromkeys(split.scheme for split in splits):
+        chosen = [split for split in splits if split.scheme == scheme]
         predictions: dict[str, NDArray[np.float32]] = {}
-        groups: dict[str, list[HeightPair]] = {"pooled": []}
-        for split in (split for split in splits if split.scheme == scheme):
+        for split in chosen:
             predictions |= load_predictions(output, split)
-            held_out = [pairs[index] for index in split.held_out]
-            groups["pooled"] += held_out
-            groups[f"split {split.name}"] = held_out
-        for site in sorted({pair.box.site for pair in groups["pooled"]}):
-            groups[site] = [pair for pair in groups["pooled"] if pair.box.site == site]
+        groups = groups_of(pairs, chosen)
         report[scheme] = {
             group: {
                 method: {
-                    "1 m": pooled_errors(members, predictions, method, 1).as_dict(),
-                    "3 m": pooled_errors(members, predictions, method, 3).as_dict(),
+                    f"{block} m": pooled_errors(members, predictions, method, block).as_dict()
+                    for block in (1, 3)
                 }
                 for method in ("network", *BASELINES)
             }
@@ -200,121 +220,52 @@ def judge(pairs: Sequence[HeightPair], splits: Sequence[Split], output: Path) ->
     return report
 
 
+def groups_of(pairs: Sequence[HeightPair], splits: Sequence[Split]) -> dict[str, list[HeightPair]]:
+    """Return the held-out plots of some splits together, by split, and by site."""
+    each = {f"split {split.name}": [pairs[index] for index in split.held_out] for split in splits}
+    pooled = [pair for members in each.values() for pair in members]
+    sites = sorted({pair.box.site for pair in pooled})
+    by_site = {site: [pair for pair in pooled if pair.box.site == site] for site in sites}
+    return {"pooled": pooled, **each, **by_site}
+
+
 def made_scenes(splits: Sequence[Split], output: Path) -> dict[str, dict[str, float]]:
-    """False heights on made scenes, by kind, the mean over the models of all splits."""
-    each = [
-        false_heights(load_height_model(output / f"{split.scheme}-{split.name}", device="cpu"))
-        for split in splits
-    ]
+    """Return false heights on made scenes, by kind, the mean over the models of all splits."""
+    each = [false_heights(load_height_model(output / s.folder, device="cpu")) for s in splits]
     return {
         kind: {name: float(np.mean([one[kind][name] for one in each])) for name in each[0][kind]}
         for kind in each[0]
     }
 
 
-def seconds_of(splits: Sequence[Split], output: Path) -> dict[str, float]:
-    """Training time of each split [s]."""
-    names = [f"{split.scheme}-{split.name}" for split in splits]
-    return {name: float(json.loads((output / name / "seconds.json").read_text())) for name in names}
+def elsewhere_errors(
+    model: HeightModel, pairs: Sequence[HeightPair], tile: int
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Return the errors of a finished model on sites that no weights learn from.
 
-
-def load_predictions(output: Path, split: Split) -> dict[str, NDArray[np.float32]]:
-    """Saved predictions of a split by `method/plot` [m] (v, u)."""
-    with np.load(output / f"{split.scheme}-{split.name}" / "predictions.npz") as saved:
-        return {name: saved[name] for name in saved.files}
-
-
-def evaluate_elsewhere(
-    model: HeightModel, root: Path, recipe: Recipe
-) -> dict[str, dict[str, float]]:
-    """Errors on the site that no shipped weights learn from."""
-    settings = PairSettings(gsd_m=recipe.pairs.gsd_m, sites=(EVALUATION_ONLY,))
-    pairs = read_pairs(root, settings)
-    predictions = {f"network/{pair.plot}": predict_plot(model, pair, 256) for pair in pairs}
+    Returns:
+        By site, then by side of blocks in pixels of the reference.
+    """
+    sites = sorted({pair.box.site for pair in pairs})
+    members = {site: [pair for pair in pairs if pair.box.site == site] for site in sites}
     return {
-        f"{block} px": pooled_errors(pairs, predictions, "network", block).as_dict()
-        for block in (1, 2, 6)
+        site: {
+            f"{block} px": model_errors(model, members[site], tile, block).as_dict()
+            for block in (1, 2, 6)
+        }
+        for site in sites
     }
 
 
-def as_markdown(report: dict[str, object]) -> str:
-    """The errors as Markdown tables, one for each scheme, pooled first."""
-    lines = []
-    for scheme in ("blocks", "sites"):
-        groups = report.get(scheme)
-        if not isinstance(groups, dict):
-            continue
-        lines += [
-            f"### {scheme}",
-            "",
-            "| held out | method | MAE | RMSE | bias | R2 | MAE 3 | RMSE 3 | bias 3 | R2 3 |",
-        ]
-        lines += ["|---" * 10 + "|"]
-        lines += [
-            f"| {group} | {method} | {_cells(errors['1 m'])} | {_cells(errors['3 m'])} |"
-            for group, methods in groups.items()
-            for method, errors in methods.items()
-        ]
-        lines.append("")
-    return "\n".join(lines)
+def seconds_of(splits: Sequence[Split], output: Path) -> dict[str, float]:
+    """Return the training time of each split [s]."""
+    return {
+        split.folder: float(json.loads((output / split.folder / SECONDS_FILE).read_text()))
+        for split in splits
+    }
 
 
-def _cells(errors: dict[str, float]) -> str:
-    """Four cells of a table."""
-    return (
-        f"{errors['mae']:.2f} | {errors['rmse']:.2f} | {errors['bias']:+.2f} | {errors['r2']:.2f}"
-    )
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the chosen splits, and judge them all once every one has been run."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("recipe", type=Path, help="YAML file")
-    parser.add_argument(
-        "--output", type=Path, required=True, help="folder for models, predictions and tables"
-    )
-    parser.add_argument(
-        "--only",
-        nargs="*",
-        help="splits to run now, such as blocks-0 sites-NEON_TEAK; all by default",
-    )
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(options.threads)
-    try:
-        recipe = read_recipe(options.recipe)
-        pairs = read_pairs(field_data_root(), recipe.pairs)
-        splits = make_splits(pairs, seed=recipe.seed)
-        run_and_judge(pairs, splits, recipe, options.output, options.only)
-    except (CanopyError, OSError, ValueError) as error:
-        log.error("%s", error)  # noqa: TRY400 - one line, no traceback
-        return 1
-    return 0
-
-
-def run_and_judge(
-    pairs: Sequence[HeightPair],
-    splits: Sequence[Split],
-    recipe: Recipe,
-    output: Path,
-    only: Sequence[str] | None,
-) -> None:
-    """Run the named splits; when none is missing any more, write `errors.json` and `errors.md`."""
-    for split in splits:
-        if not only or f"{split.scheme}-{split.name}" in only:
-            run_split(pairs, split, recipe, output)
-    missing = [
-        s for s in splits if not (output / f"{s.scheme}-{s.name}" / "predictions.npz").is_file()
-    ]
-    if missing:
-        log.info("%d splits still to run", len(missing))
-        return
-    report = judge(pairs, splits, output)
-    (output / "errors.json").write_text(json.dumps(report, indent=2) + "\n")
-    (output / "errors.md").write_text(as_markdown(report))
-    save_resolved(recipe, output / "recipe.json")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def load_predictions(output: Path, split: Split) -> dict[str, NDArray[np.float32]]:
+    """Return the saved predictions of a split by ``method/plot`` [m] (v, u)."""
+    with np.load(output / split.folder / PREDICTIONS_FILE) as saved:
+        return {name: saved[name] for name in saved.files}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,15 +12,10 @@ from torch import Tensor, nn
 from canopy.errors import SettingsError
 from canopy.height_errors import height_errors
 from canopy.radiometry import normalise
-from canopy.supervision import augment
-from canopy.supervision.chance import happens
-from canopy.supervision.height_losses import bin_loss
-from canopy.supervision.published_losses import (
-    charbonnier_loss,
-    curriculum_losses,
-    silog_loss,
-)
-from decoders import HeightBins
+from canopy.supervision.canvas import Canvas, altered, cut
+from canopy.supervision.height_outputs import Heights
+from canopy.supervision.loss_choice import HeightLoss
+from canopy.supervision.treeless import TreelessGround
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,25 +23,8 @@ if TYPE_CHECKING:
     from canopy.chips.chip_set import ChipSet
     from canopy.height_network import HeightNetwork
     from canopy.model_card import ModelCard
+    from canopy.supervision.categories import SamplingSettings
     from canopy.supervision.decoder_run import DecoderRun
-
-
-class Heights(nn.Module):
-    """A height network with its weights of bins, which a loss may look at; one forward for all."""
-
-    def __init__(self, network: HeightNetwork) -> None:
-        """Wrap a network."""
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return heights [m] (B, H, W), and weights per bin (B, bins, H, W) where there are any."""
-        features = self.network.decoder(self.network.encoder(images))
-        head = self.network.head
-        if isinstance(head, HeightBins):
-            logits = head.logits(features)
-            return head.expectation(logits), logits
-        return head(features), None
 
 
 class DecoderTask:
@@ -63,14 +42,11 @@ class DecoderTask:
         self.card, self.settings = card, settings
         self.chips, self.kept = chips.chips("train"), chips.chips("val")
         self.multiple = network.multiple_px
-        self.categories = categories(chips, settings)
+        self.categories = categories(chips, settings.sampling)
         check_match(card, chips, settings, self.multiple)
-        head = network.head
-        linear = isinstance(head, HeightBins) and head.settings.spacing == "linear"
-        if settings.loss.bins and not linear:
-            msg = "a loss on bins needs a head of linear bins: set loss.bins to 0, or head to bins"
-            raise SettingsError(msg)
-        self.centres = head.centres_m if isinstance(head, HeightBins) else None
+        self.loss = HeightLoss(settings.loss, network.head)
+        self.ground = TreelessGround(settings.treeless, chips.settings.gsd_m)
+        self.blank = 255 * np.array(card.mean, np.float32)
 
     def batch(self, step: int, rank: int) -> dict[str, Tensor]:
         """Return the batch of a step, counted from 0, for one of several devices.
@@ -81,32 +57,18 @@ class DecoderTask:
         """
         rng = np.random.default_rng([self.settings.run.seed, step, rank])
         drawn = [self._example(index, rng) for index in self._draw(rng)]
-        images, heights, known = (np.stack(parts) for parts in zip(*drawn, strict=True))
         return {
-            "images": torch.from_numpy(images),
-            "heights": torch.from_numpy(heights),
-            "known": torch.from_numpy(known),
+            "images": torch.from_numpy(np.stack([canvas.pixels for canvas in drawn])),
+            "heights": torch.from_numpy(np.stack([canvas.heights for canvas in drawn])),
+            "known": torch.from_numpy(np.stack([canvas.valid for canvas in drawn])),
         }
 
     def losses(
         self, network: nn.Module, batch: Mapping[str, Tensor], done: float
     ) -> dict[str, Tensor]:
         """Return the weighted terms of the loss after a share of all steps."""
-        choice, known = self.settings.loss, batch["known"]
         images = normalise(batch["images"] / 255, self.card.mean, self.card.std)
-        predicted, logits = network(images)
-        predicted, heights = predicted.float(), batch["heights"]
-        if choice.main == "curriculum":
-            terms = curriculum_losses(predicted, heights, known, done, choice.curriculum)
-        elif choice.main == "silog":
-            terms = {"silog": silog_loss(predicted, heights, known, choice.curriculum)}
-        else:
-            knee = choice.curriculum.charbonnier_m
-            terms = {"charbonnier": charbonnier_loss(predicted, heights, known, knee)}
-        if choice.bins and logits is not None and self.centres is not None:
-            centres = self.centres.to(heights.device)
-            terms["bins"] = choice.bins * bin_loss(logits.float(), heights, known, centres)
-        return terms
+        return self.loss.terms(network(images), batch["heights"], batch["known"], done)
 
     @torch.no_grad()
     def validate(self, network: nn.Module) -> dict[str, float]:
@@ -126,7 +88,8 @@ class DecoderTask:
     def _draw(self, rng: np.random.Generator) -> list[int]:
         """Return which chips make a batch, by category."""
         sampling = self.settings.sampling
-        low, tall = (round(share * sampling.batch) for share in (sampling.low, sampling.tall))
+        low = round(sampling.low * sampling.batch)
+        tall = min(round(sampling.tall * sampling.batch), sampling.batch - low)
         chosen: list[int] = []
         for name, count in (("low", low), ("tall", tall)):
             if len(self.categories[name]):
@@ -134,31 +97,25 @@ class DecoderTask:
         rest = rng.integers(0, len(self.chips), sampling.batch - len(chosen))
         return [int(index) for index in (*chosen, *rest)]
 
-    def _example(
-        self, index: int, rng: np.random.Generator
-    ) -> tuple[augment.Pixels, augment.Heights, augment.Mask]:
-        """Return a chip, cut, turned and recoloured."""
-        chip, changes = self.chips[index], self.settings.augment
+    def _example(self, index: int, rng: np.random.Generator) -> Canvas:
+        """Return a chip, cut, perhaps without its trees, turned and recoloured."""
+        chip = self.chips[index]
         side = self.settings.sampling.crop_px or chip["heights"].shape[0]
         row, column = rng.integers(0, chip["heights"].shape[0] - side + 1, 2)
-        window = (slice(row, row + side), slice(column, column + side))
-        pixels = chip["image"].numpy()[:, *window].astype(np.float32)
-        heights, known = chip["heights"].numpy()[window], chip["known"].numpy()[window]
-        pixels, heights, known = augment.turned(rng, pixels, heights, known)
-        if happens(rng, changes.share):
-            pixels = augment.recoloured(rng, pixels, changes)
-            pixels = augment.resampled(rng, pixels, changes)
-        return tuple(map(np.ascontiguousarray, (pixels, heights, known)))  # type: ignore[return-value]
+        whole = Canvas(
+            pixels=chip["image"].numpy(),
+            heights=chip["heights"].numpy(),
+            valid=chip["known"].numpy(),
+        )
+        window = cut(whole, (int(row), int(column)), side)
+        window = replace(window, pixels=window.pixels.astype(np.float32))
+        return altered(rng, self.ground.among(rng, window), self.settings.augment, self.blank)
 
 
-def categories(chips: ChipSet, settings: DecoderRun) -> dict[str, np.ndarray]:
+def categories(chips: ChipSet, sampling: SamplingSettings) -> dict[str, np.ndarray]:
     """Return which training chips are low and which are tall, by their place in the split."""
     rows = chips.index[chips.index["split"] == "train"]
-    sampling = settings.sampling
-    return {
-        "low": np.flatnonzero(rows["height_mean_m"].to_numpy() < sampling.low_m),
-        "tall": np.flatnonzero(rows["height_p95_m"].to_numpy() > sampling.tall_m),
-    }
+    return dict(sampling.members(rows["height_mean_m"].to_numpy(), rows["height_p95_m"].to_numpy()))
 
 
 def check_match(card: ModelCard, chips: ChipSet, settings: DecoderRun, multiple: int) -> None:

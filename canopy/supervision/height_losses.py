@@ -10,21 +10,27 @@ from torch.nn import functional
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossSettings:
-    """Weights of the terms of the loss.
+class HuberSettings:
+    """How heights are compared.
 
     Attributes:
         window_px: Side of the window over which heights are averaged before they are compared. It
             forgives misalignments of imagery and lidar of about one pixel.
         knee_m: Error above which the error counts linearly instead of squared [m].
-        bins: Weight of the cross-entropy of the height bins.
-        disagreement: Weight of the mean difference [m] of two tiles over the ground they share.
     """
 
     window_px: int = 3
     knee_m: float = 3.0
-    bins: float = 0.3
-    disagreement: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuse a window without a middle, and a knee at nothing.
+
+        Raises:
+            ValueError: A number is out of range.
+        """
+        if self.window_px < 1 or self.window_px % 2 == 0 or self.knee_m <= 0:
+            message = f"window_px {self.window_px}, knee_m {self.knee_m}: expected odd, and above 0"
+            raise ValueError(message)
 
 
 def masked_mean(values: Tensor, valid: Tensor) -> Tensor:
@@ -50,7 +56,7 @@ def window_means(heights: Tensor, valid: Tensor, window: int) -> Tensor:
 
 
 def height_loss(
-    prediction: Tensor, target: Tensor, valid: Tensor, settings: LossSettings
+    prediction: Tensor, target: Tensor, valid: Tensor, settings: HuberSettings
 ) -> Tensor:
     """Huber loss (Huber 1964) of window means over the knee: near |error| [m] for large errors.
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import rasterio
+from rasterio.errors import RasterioError
 
+from canopy.errors import SettingsError
 from geo.spatial_split import PlotBox
 
 if TYPE_CHECKING:
@@ -29,11 +31,26 @@ class PairSettings:
         sites: Folders under `pairs/` to read.
         unaligned: Plots whose imagery and lidar are known to be off by 3 m or more. They are
             evaluated, never learned from.
+        elsewhere: Sites that no weights learn from, on which a finished model is judged.
     """
 
     gsd_m: float = 0.6
     sites: tuple[str, ...] = ("NEON_TEAK", "NEON_OSBS", "NEON_MLBS")
     unaligned: tuple[str, ...] = ("OSBS_006", "IDT_OSBS_16")
+    elsewhere: tuple[str, ...] = ("CA_Kootenay",)
+
+    def __post_init__(self) -> None:
+        """Refuse no sites, and sites that would be learned from and judged by.
+
+        Raises:
+            ValueError: There is one.
+        """
+        if not self.sites:
+            message = "sites: expected one or more"
+            raise ValueError(message)
+        if both := sorted(set(self.sites) & set(self.elsewhere)):
+            message = f"{', '.join(both)}: learned from, and elsewhere; name it in one of the two"
+            raise ValueError(message)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,21 +88,21 @@ class HeightPair:
         return averaged.astype(np.float32)
 
 
-def field_data_root() -> Path:
-    """The folder of field data that the environment names.
+def field_data_root(named: str | Path | None = None) -> Path:
+    """The folder of field data of a name, which the environment gives where none is given.
 
     Raises:
-        FileNotFoundError: If the variable is not set or names no folder with pairs.
+        SettingsError: If there is none, or it holds no pairs.
     """
-    named = os.environ.get(FIELD_DATA_VARIABLE)
+    named = named or os.environ.get(FIELD_DATA_VARIABLE)
     if not named:
-        message = f"found no {FIELD_DATA_VARIABLE}; set it to the folder that holds pairs/"
-        raise FileNotFoundError(message)
+        message = f"found no field data; give --data, or set {FIELD_DATA_VARIABLE}, to the folder "
+        raise SettingsError(message + "that holds pairs/")
     root = Path(named)
     if not (root / "pairs").is_dir():
-        found = f"found no folder pairs/ in {FIELD_DATA_VARIABLE}={root}"
-        message = f"{found}; expected pairs/SITE/PLOT/rgb.tif beside chm.tif; set the variable"
-        raise FileNotFoundError(message)
+        found = f"found no folder pairs/ in {root}"
+        message = f"{found}; expected pairs/SITE/PLOT/rgb.tif beside chm.tif; give another --data"
+        raise SettingsError(message)
     return root
 
 
@@ -97,7 +114,7 @@ def read_pairs(root: Path, settings: PairSettings) -> list[HeightPair]:
         settings: What to read.
 
     Raises:
-        FileNotFoundError: If a site has no plot.
+        SettingsError: If a site has no plot.
     """
     pairs = []
     for site in settings.sites:
@@ -105,7 +122,7 @@ def read_pairs(root: Path, settings: PairSettings) -> list[HeightPair]:
         if not folders:
             found = f"found no rgb.tif under {root / 'pairs' / site}"
             message = f"{found}; expected PLOT/rgb.tif beside PLOT/chm.tif; check the sites"
-            raise FileNotFoundError(message)
+            raise SettingsError(message)
         pairs += [read_pair(folder, site=site, gsd_m=settings.gsd_m) for folder in folders]
     return pairs
 
@@ -116,18 +133,18 @@ def read_pair(folder: Path, *, site: str, gsd_m: float) -> HeightPair:
     Both files must be north-up in one metric CRS.
 
     Raises:
-        FileNotFoundError: If one of the two files is missing.
-        ValueError: If the CRS differ, or pixels are not square, not north-up or too coarse.
+        SettingsError: If one of the two files is missing or broken, the CRS differ, or pixels are
+            not square, not north-up or too coarse.
     """
     pixels, fine = _read(folder / "rgb.tif", bands=[1, 2, 3])
     surface, coarse = _read(folder / "chm.tif", bands=[1])
     if fine.crs != coarse.crs:
         found = f"found {fine.crs} for rgb.tif and {coarse.crs} for chm.tif in {folder}"
         message = f"{found}; expected one CRS; warp one to the other"
-        raise ValueError(message)
+        raise SettingsError(message)
     if fine.gsd > gsd_m * 1.01:
         message = f"found {fine.gsd} m pixels in {folder / 'rgb.tif'}; expected {gsd_m} m or finer"
-        raise ValueError(message)
+        raise SettingsError(message)
     image = area_average(pixels, from_gsd=fine.gsd, to_gsd=gsd_m)
     target = _Frame(crs=fine.crs, left=fine.left, top=fine.top, gsd=gsd_m, shape=image.shape[-2:])
     valid = np.isfinite(surface[0]) & (np.abs(surface[0]) < TALLEST_PLAUSIBLE_M)
@@ -216,22 +233,21 @@ def _read(path: Path, *, bands: list[int]) -> tuple[NDArray[np.float32], _Frame]
     """Pixels (bands, y, x), NaN where there is no data, and their grid."""
     if not path.is_file():
         message = f"found no {path}; expected rgb.tif beside chm.tif in every plot folder"
-        raise FileNotFoundError(message)
-    with rasterio.open(path) as source:
-        transform = source.transform
-        if transform.b or transform.d or not np.isclose(transform.a, -transform.e):
-            found = f"found the transform {tuple(transform)[:6]} in {path}"
-            message = f"{found}; expected square north-up pixels; warp it"
-            raise ValueError(message)
-        pixels = source.read(bands, masked=True).astype(np.float32).filled(np.nan)
-        frame = _Frame(
-            crs=str(source.crs),
-            left=transform.c,
-            top=transform.f,
-            gsd=transform.a,
-            shape=source.shape,
-        )
-    return pixels, frame
+        raise SettingsError(message)
+    try:
+        with rasterio.open(path) as source:
+            pixels = source.read(bands, masked=True).astype(np.float32).filled(np.nan)
+            transform, crs = source.transform, str(source.crs)
+    except (RasterioError, IndexError) as error:
+        reason = " ".join(str(error).split())
+        message = f"{path} cannot be read ({reason}); expected a raster of {len(bands)} bands"
+        raise SettingsError(message) from error
+    if transform.b or transform.d or not np.isclose(transform.a, -transform.e):
+        found = f"found the transform {tuple(transform)[:6]} in {path}"
+        message = f"{found}; expected square north-up pixels; warp it"
+        raise SettingsError(message)
+    left, top, gsd = transform.c, transform.f, transform.a
+    return pixels, _Frame(crs=crs, left=left, top=top, gsd=gsd, shape=pixels.shape[-2:])
 
 
 def _interpolate(

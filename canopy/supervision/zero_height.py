@@ -1,17 +1,20 @@
 """Examples of height 0: bare ground of the pairs, made scenes, and both pasted on plots.
 
-Models that learn from forest plots alone see trees on grass, roads, roofs and water.
+Models that learn from forest alone see trees on grass, roads, roofs and water.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from scipy import ndimage
 
+from canopy.errors import SettingsError
 from canopy.supervision.chance import happens
+from canopy.supervision.pairs import area_average
 from canopy.supervision.surfaces import GROUNDS, Pixels, asphalt, noise, roof_shades
 
 if TYPE_CHECKING:
@@ -27,6 +30,13 @@ KINDS = (*GROUNDS, "road", "roof", "shadow")
 """What a pixel of a made scene shows; its number in `MadeScene.kinds` is its place here."""
 
 
+MADE_GSD_M = 0.6
+"""Pixel that textures and sizes of made scenes are drawn for [m]."""
+
+MADE_GSDS_M = (0.5, 1.5)
+"""Pixels that scenes can be made of [m]: finer ones show blades and tiles that are not drawn."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MadeScene:
     """A made picture without any canopy: the true height is 0 everywhere.
@@ -40,8 +50,47 @@ class MadeScene:
     kinds: NDArray[np.uint8]
 
 
-def make_scene(rng: np.random.Generator, size: int) -> MadeScene:
-    """Make a scene of one or two grounds, at times with roads, roofs and their shadows."""
+def make_scene(rng: np.random.Generator, size: int, gsd_m: float = MADE_GSD_M) -> MadeScene:
+    """Make a scene of one or two grounds, at times with roads, roofs and their shadows.
+
+    Textures and sizes are those of pixels of 0.6 m. A scene of larger pixels is drawn at 0.6 m and
+    averaged, as imagery is; down to 0.5 m it is taken as it is.
+
+    Args:
+        rng: source of chance.
+        size: side [px].
+        gsd_m: pixel size [m].
+
+    Raises:
+        SettingsError: scenes cannot be made of such pixels.
+    """
+    check_made_gsd(gsd_m)
+    ratio = max(1.0, gsd_m / MADE_GSD_M)
+    scene = _draw_scene(rng, math.ceil(size * ratio - 1e-6))
+    if ratio == 1:
+        return scene
+    nearest = np.floor((np.arange(size) + 0.5) * ratio).astype(int)
+    averaged = area_average(scene.pixels, from_gsd=1.0, to_gsd=ratio)[:, :size, :size]
+    return MadeScene(pixels=averaged, kinds=scene.kinds[nearest[:, None], nearest[None]])
+
+
+def check_made_gsd(gsd_m: float) -> None:
+    """Refuse pixels that no scene can be made of.
+
+    Raises:
+        SettingsError: they are smaller or larger than textures are right for.
+    """
+    smallest, largest = MADE_GSDS_M
+    if not smallest <= gsd_m <= largest:
+        message = (
+            f"scenes without trees are made for pixels of {smallest:g} to {largest:g} m, not of "
+            f"{gsd_m:g} m: set the shares made and pasted to 0"
+        )
+        raise SettingsError(message)
+
+
+def _draw_scene(rng: np.random.Generator, size: int) -> MadeScene:
+    """Draw a scene of pixels of 0.6 m."""
     # Meadows are what most open land is, and the hardest to tell from low, pale crowns.
     names = [*GROUNDS, "meadow", "meadow"]
     first = names[rng.integers(len(names))]

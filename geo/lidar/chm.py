@@ -78,7 +78,8 @@ def points_to_chm(
         What was made.
 
     Raises:
-        LidarError: the points cannot be read or understood, or the output may not be written.
+        LidarError: the points cannot be read or understood.
+        OutputError: the output may not be written.
         GridError: the points lie outside their CRS.
         MapFileError: the disk is full, or another run is writing the same output.
     """

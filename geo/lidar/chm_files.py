@@ -14,8 +14,8 @@ from geo.encoding import Encoding, find_encoding
 from geo.ground import ground_pixel_m
 from geo.height_statistics import summarise_heights
 from geo.hrefs import source_name
-from geo.lidar.errors import LidarError
 from geo.map_facts import AcquisitionInterval, HeightMapFacts, HeightSummary, MethodReference
+from geo.outputs import refuse_collisions, refuse_raster
 from geo.partial_map import locked, partial_folder
 from geo.raw_raster import BandFacts, RawRaster
 from geo.stac_item import describe_height_map, write_item
@@ -95,43 +95,18 @@ def plan_chm_files(output: Path, sources: Sequence[Path], settings: ChmSettings)
     """Decide where the files of a canopy height model will stand, and that they may.
 
     Raises:
-        LidarError: one would replace a source, or what may not be overwritten; or there is no
+        OutputError: one would replace a source, or what may not be overwritten; or there is no
             folder for them.
     """
-    if output.suffix.lower() not in {".tif", ".tiff"}:
-        msg = f"output {output}: a canopy height model is a GeoTIFF, end its name in .tif"
-        raise LidarError(msg)
-    if not output.parent.is_dir():
-        msg = f"output folder {output.parent} does not exist: make it, or choose another"
-        raise LidarError(msg)
+    refuse_raster(output, "a canopy height model")
     files = ChmFiles(
         chm=output,
         style=output.with_suffix(".qml"),
         density=output.with_suffix(".density.tif") if settings.density else None,
         item=output.with_suffix(".json") if settings.stac else None,
     )
-    for path in files.all:
-        refuse_collision(path, sources, settings)
+    refuse_collisions(files.all, sources, overwrite=settings.overwrite)
     return files
-
-
-def refuse_collision(path: Path, sources: Sequence[Path], settings: ChmSettings) -> None:
-    """Refuse to write over a source, a folder, or what may not be overwritten.
-
-    Raises:
-        LidarError: the path is one of them.
-    """
-    if path.is_dir():
-        msg = f"output {path} is a folder: name a file in it, such as {path / 'chm.tif'}"
-        raise LidarError(msg)
-    if not path.exists():
-        return
-    if any(source.exists() and path.samefile(source) for source in sources):
-        msg = f"output {path} is what shall be read: choose another output"
-        raise LidarError(msg)
-    if not settings.overwrite:
-        msg = f"{path} exists: choose another output, or replace it with --overwrite"
-        raise LidarError(msg)
 
 
 @contextmanager

@@ -80,8 +80,8 @@ def surfaces_to_chm(
         What was made.
 
     Raises:
-        LidarError: a raster cannot be read, they do not belong together, or the output may not be
-            written.
+        LidarError: a raster cannot be read, or they do not belong together.
+        OutputError: the output may not be written.
         MapFileError: the disk is full, or another run is writing the same output.
     """
     began, settings = time.perf_counter(), settings or ChmSettings()

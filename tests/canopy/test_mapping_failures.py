@@ -125,12 +125,12 @@ def test_a_failed_run_keeps_the_map_it_should_have_replaced(tmp_path, out):
 
 
 def test_a_scene_is_never_overwritten(scene):
-    fails(scene, scene, OutputError, "is the scene itself", overwrite=True)
+    fails(scene, scene, OutputError, "is what shall be read", overwrite=True)
 
 
 def test_a_scene_is_never_overwritten_through_a_link(scene, out):
     out.symlink_to(scene)
-    with pytest.raises(OutputError, match="is the scene itself"):
+    with pytest.raises(OutputError, match="is what shall be read"):
         map_heights(scene, out, model=model_of(LocalMean()), settings=MapSettings(overwrite=True))
     assert scene.stat().st_size > 1000
 
@@ -139,7 +139,7 @@ def test_a_scene_that_would_become_a_companion_is_never_overwritten(tmp_path):
     path = tmp_path / "map.preview.png"
     Image.fromarray(np.moveaxis(noise(90, 90), 0, -1)).save(path)
     fails(
-        path, tmp_path / "map.tif", OutputError, "is the scene itself", overwrite=True,
+        path, tmp_path / "map.tif", OutputError, "is what shall be read", overwrite=True,
         preview=True, pixel_size_m=0.6,
     )  # fmt: skip
 

@@ -73,9 +73,8 @@ def test_a_folder_of_the_first_form_loads_as_before(folder, tmp_path):
     np.testing.assert_array_equal(old.predict(IMAGE), load_model_folder(folder).predict(IMAGE))
 
 
-def test_the_shipped_model_has_weights_of_the_first_form_and_loads(tmp_path):
+def test_the_shipped_model_loads_and_is_saved_as_it_was(tmp_path):
     shipped = shipped_folder() / "canopy-tiny"
-    assert "bins.logits.weight" in load_file(shipped / WEIGHTS_FILE)
     model = load_model_folder(shipped)
     save_height_model(model, tmp_path / "again")
     assert "head.logits.weight" in load_file(tmp_path / "again" / WEIGHTS_FILE)

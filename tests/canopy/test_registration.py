@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from canopy.registration import register, sample_spans
+from canopy.chips.views import sample_spans
+from canopy.registration import register
 
 ROOT = os.environ.get("CANOPY_FIELD_DATA")
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 
 import numpy as np
+import pystac
 import pytest
 import rasterio
 from affine import Affine
@@ -68,7 +69,40 @@ def test_heights_are_moved_where_they_belong(canopy_command, folder, tmp_path):
         assert np.isnan(moved.nodata)
         assert "to fit" in moved.tags()["REGISTRATION"]
     assert [digest(folder / name) for name in (IMAGERY, "off.tif")] == before
-    assert [path.name for path in tmp_path.iterdir()] == ["moved.tif"]
+    assert {path.name for path in tmp_path.iterdir()} == {"moved.tif", "moved.json", "moved.qml"}
+    assert found["stac"] == str(output.with_suffix(".json"))
+    assert found["local"] is None  # 60 m have one shift
+
+
+def test_moved_heights_have_an_item(canopy_command, folder, tmp_path):
+    chm, output = tmp_path / "dated.tif", tmp_path / "moved.tif"
+    put(folder / "off.tif", chm, Affine.identity())
+    with rasterio.open(chm, "r+") as dataset:
+        dataset.update_tags(TIFFTAG_DATETIME="2021:07:03 10:00:00")
+    code, out, err = canopy_command("register", folder / IMAGERY, chm, "-o", output, "--json")
+    assert code == 0, err
+    assert "beside it moved.qml, moved.json" in err
+    told, item = json.loads(out), pystac.Item.from_file(tmp_path / "moved.json")
+    assert item.properties["canopy:shift_m"] == [told["east_m"], told["north_m"]]
+    assert item.properties["canopy:registered_to"] == IMAGERY
+    assert item.datetime.date().isoformat() == "2021-07-03"
+    (link,) = item.get_links("derived_from")
+    assert link.href.endswith("dated.tif")
+    assert (tmp_path / item.assets["canopy_height"].href).samefile(output)
+    with rasterio.open(output) as dataset:
+        assert item.properties["proj:transform"] == list(dataset.transform)[:6]
+        mean = dataset.read(1).mean()
+    assert item.properties["canopy:height_m"]["mean"] == pytest.approx(mean, abs=0.02)
+
+
+def test_an_item_is_left_out_where_asked(canopy_command, folder, tmp_path):
+    output = tmp_path / "moved.tif"
+    code, out, err = canopy_command(
+        "register", folder / IMAGERY, folder / "off.tif", "-o", output, "--no-stac", "--json"
+    )
+    assert code == 0, err
+    assert json.loads(out)["stac"] is None
+    assert {path.name for path in tmp_path.iterdir()} == {"moved.tif", "moved.qml"}
 
 
 def test_aligned_heights_stay(canopy_command, folder, tmp_path):

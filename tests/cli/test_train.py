@@ -14,9 +14,12 @@ from small_models import tiny_model
 from small_pairs import write_pair
 from small_scenes import write_scene
 
+from canopy.chips.chip_set import open_chip_set
 from canopy.chips.making import make_chips
 from canopy.chips.settings import ChipSettings
 from canopy.model_folder import save_height_model
+from canopy.supervision.decoder_run import read_decoder_run
+from canopy.supervision.decoder_task import DecoderTask
 from canopy.weights import load_height_model
 
 pytestmark = pytest.mark.usefixtures("chips")
@@ -85,6 +88,16 @@ def test_a_model_is_trained_and_maps(canopy_command, tmp_path, changes):
     assert code == 0, err
 
 
+def test_a_network_of_plain_sizes_learns_from_chips_too(canopy_command, tmp_path):
+    config = configure(tmp_path)
+    values = yaml.safe_load(config.read_text())
+    values["start"] = {"kind": "sizes", "dim": 24, "depth": 2, "heads": 2, "width": 8, "bins": 16}
+    config.write_text(yaml.safe_dump(values))
+    code, _, err = canopy_command("train", "decoder", config, "-o", tmp_path / "run", "-q")
+    assert code == 0, err
+    assert load_height_model(tmp_path / "run", device="cpu").card.maximum_height_m == 15
+
+
 def test_it_learns_what_there_is_to_learn(canopy_command, tmp_path):
     config = configure(
         tmp_path,
@@ -99,14 +112,27 @@ def test_it_learns_what_there_is_to_learn(canopy_command, tmp_path):
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:3])
 
 
-def test_a_frozen_encoder_stays_as_it_was(canopy_command, tmp_path):
-    config = configure(tmp_path, start={"tuned": False})
-    canopy_command("train", "decoder", config, "-o", tmp_path / "run", "-q")
-    before = load_height_model(tmp_path / "start", device="cpu").network.state_dict()
-    after = load_height_model(tmp_path / "run", device="cpu").network.state_dict()
-    same = {name: torch.allclose(before[name], after[name]) for name in before}
+@pytest.mark.parametrize(
+    "start", [{}, {"model": "", "encoder": "test_resnet", "decoder": "unet", "head": "regression"}]
+)
+def test_a_frozen_encoder_stays_as_it_was(canopy_command, tmp_path, start):
+    frozen = {"start": {**start, "tuned": False}}
+    for name, rate in (("none", 1e-9), ("run", 1e-2)):
+        config = configure(tmp_path, **frozen, run={"steps": 4, "learning_rate": rate})
+        assert canopy_command("train", "decoder", config, "-o", tmp_path / name, "-q")[0] == 0
+    before, after = (
+        load_height_model(tmp_path / name, device="cpu").network.state_dict()
+        for name in ("none", "run")
+    )
+    if not start:
+        before = load_height_model(tmp_path / "start", device="cpu").network.state_dict()
+    same = {name: torch.equal(before[name], after[name]) for name in before}
     assert all(kept for name, kept in same.items() if name.startswith("encoder."))
     assert not all(kept for name, kept in same.items() if name.startswith("decoder."))
+    counts = [int(n) for name, n in after.items() if name.endswith("num_batches_tracked")]
+    encoder = [name for name in after if re.match(r"encoder.*num_batches_tracked", name)]
+    assert counts[: len(encoder)] == [0] * len(encoder)
+    assert counts[len(encoder) :] == [4] * (len(counts) - len(encoder))
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights(canopy_command, tmp_path, monkeypatch):
@@ -134,9 +160,66 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(canopy_command, tmp_path
     assert files[0] == files[1]
 
 
+def test_the_same_seed_builds_the_same_network_and_another_seed_another(canopy_command, tmp_path):
+    built = {"model": "", "encoder": "test_vit", "decoder": "linear", "head": "regression"}
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        config = configure(tmp_path, start=built, run={"steps": 1, "seed": seed})
+        assert canopy_command("train", "decoder", config, "-o", tmp_path / name, "-q")[0] == 0
+    a, b, c = ((tmp_path / name / "model.safetensors").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+def batches(tmp_path, steps, **changes):
+    """Batches of a run whose chips are nowhere low: what is 0 there is treeless ground."""
+    settings = read_decoder_run(configure(tmp_path, augment={"share": 0, "holes": 0}, **changes))
+    chips = open_chip_set(tmp_path / "set")
+    model = tiny_model()
+    task = DecoderTask(model.network, model.card, chips, settings)
+    return [task.batch(step, 0) for step in range(steps)]
+
+
+def test_a_tenth_of_the_examples_is_made_and_a_tenth_of_the_chips_partly_so(tmp_path):
+    settings = read_decoder_run(configure(tmp_path))
+    assert (settings.treeless.made, settings.treeless.pasted) == (0.1, 0.1)
+    drawn = batches(tmp_path, 60)
+    bare = np.concatenate([(b["heights"] == 0).numpy().mean(axis=(1, 2)) for b in drawn])
+    assert (bare == 1).mean() == pytest.approx(0.1, abs=0.05)
+    # 1 in 40 blocks of a chip is 0 too: a laid-over part is larger.
+    assert ((bare > 0.2) & (bare < 1)).mean() == pytest.approx(0.09, abs=0.06)
+    assert all(bool(batch["known"].all()) for batch in drawn)
+
+
+def test_made_scenes_alone_have_height_zero_and_none_are_made_where_none_are_wanted(tmp_path):
+    made = batches(tmp_path, 3, treeless={"made": 0.999, "pasted": 0.0})
+    assert all(float(batch["heights"].max()) == 0 for batch in made)
+    none = batches(tmp_path, 30, treeless={"made": 0.0, "pasted": 0.0})
+    red_is_height = [torch.equal(batch["images"][:, 0], batch["heights"]) for batch in none]
+    assert all(red_is_height)
+
+
+def test_fine_chips_are_refused_until_treeless_scenes_are_left_out(canopy_command, tmp_path):
+    for number in range(9):
+        heights = np.random.default_rng(number).integers(0, 40, (64, 64)).astype(np.float32)
+        folder = tmp_path / "fine" / f"p{number}"
+        write_pair(folder, heights, pixel=0.25, east=400_000 + 900 * number)
+    settings = ChipSettings(tile_px=64, shares=(0.7, 0.3, 0.0), guard_m=0.0, gsd_m=0.25)
+    make_chips([str(tmp_path / "fine")], tmp_path / "fine-set", settings)
+    changes = {"chips": "fine-set", "start": {"model": "", "encoder": "test_vit"}}
+    config = configure(tmp_path, **changes)
+    code, _, err = canopy_command("train", "decoder", config, "-o", tmp_path / "run")
+    assert code == 2
+    assert "0.5 to 1.5 m, not of 0.25 m: set the shares made and pasted to 0" in err
+    config = configure(tmp_path, **changes, treeless={"made": 0.0, "pasted": 0.0})
+    code, _, err = canopy_command("train", "decoder", config, "-o", tmp_path / "run", "-q")
+    assert code == 0, err
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"treeless": {"made": 1.0}}, "expected shares"),
+        ({"start": {"encoder": "test_vit"}}, "has its own parts"),
         ({"chips": "nowhere"}, "no whole set of chips"),
         ({"wish": 1}, "unknown fields .*wish"),
         ({"start": {"model": "canopy-gigantic"}}, "no model canopy-gigantic"),

@@ -66,7 +66,7 @@ def test_pixel_errors_are_those_of_scikit_learn(heights, compared):
 
 
 def test_errors_are_those_of_torchmetrics(heights, compared):
-    regression = pytest.importorskip("torchmetrics.regression", reason="torchmetrics is not here")
+    regression = pytest.importorskip("torchmetrics.regression", reason="needs the extra dev")
     torch = pytest.importorskip("torch")
     predicted, true, valid = (torch.from_numpy(part) for part in heights)
     for name, metric in (

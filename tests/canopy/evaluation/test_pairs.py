@@ -226,6 +226,66 @@ def test_a_folder_stands_for_its_rasters_and_not_for_imagery(evaluate, tmp_path)
         evaluate(here, here, here)
 
 
+def test_ground_under_several_references_counts_for_the_first(evaluate, tmp_path):
+    here = write_heights(tmp_path / "map.tif", np.full((40, 60), 10.0))
+    first = np.full((40, 40), 8.0)
+    first[:, 30:35] = np.nan  # there the second one counts
+    second = np.full((40, 40), 7.0)
+    paths = [
+        write_heights(tmp_path / "b.tif", first),
+        write_heights(tmp_path / "a.tif", second, place=(EAST + 20, NORTH)),
+    ]
+    found = evaluate(here, *paths)["comparisons"][0]
+    assert found["count"] == 40 * 60
+    assert found["counted_before"] == 40 * 15
+    assert found["errors"]["bias_m"] == pytest.approx((35 * 2 + 25 * 3) / 60)
+    sites = {site["site"]: (site["count"], site["counted_before"]) for site in found["sites"]}
+    assert sites == {"a": (40 * 25, 40 * 15), "b": (40 * 35, 0)}
+    other = evaluate(here, *reversed(paths))["comparisons"][0]
+    assert other["count"] == 40 * 60
+    assert other["counted_before"] == 40 * 15
+    assert other["errors"]["bias_m"] == pytest.approx((20 * 2 + 40 * 3) / 60)
+    assert found["shift"]["one_for_all"]["pixels"] <= 40 * 60
+
+
+def test_references_that_touch_leave_nothing_out(evaluate, tmp_path):
+    here = write_heights(tmp_path / "map.tif", forest(40, 40))
+    paths = [
+        write_heights(tmp_path / f"{start}.tif", forest(40, 20), place=(EAST + start, NORTH))
+        for start in (0, 20)
+    ]
+    found = evaluate(here, *paths)["comparisons"][0]
+    assert (found["count"], found["counted_before"]) == (1600, 0)
+
+
+def test_overlaps_of_other_pixels_are_found_by_centres(evaluate, tmp_path):
+    here = write_heights(tmp_path / "map.tif", np.full((60, 60), 9.0))
+    fine = write_heights(tmp_path / "fine.tif", np.full((80, 80), 9.0), pixel=0.5)
+    coarse = write_heights(tmp_path / "coarse.tif", np.full((20, 20), 9.0), pixel=3.0)
+    found = evaluate(here, fine, coarse)["comparisons"][0]
+    # 40 m of the first: 13 coarse centres of 3 m lie within, the 14th at 40.5 m.
+    assert found["counted_before"] == 13 * 13
+    found = evaluate(here, coarse, fine)["comparisons"][0]
+    assert found["sites"][0]["site"] == "coarse"
+    assert found["counted_before"] == 40 * 40, "all of the finer one lies under the coarse"
+    assert len(found["skipped"]) == 1
+
+
+def test_overlaps_in_another_crs_are_found(evaluate, tmp_path):
+    here = write_heights(tmp_path / "map.tif", np.full((60, 60), 9.0))
+    one = write_heights(tmp_path / "one.tif", np.full((60, 60), 9.0))
+    transform, width, height = calculate_default_transform(
+        UTM, "EPSG:4326", 60, 60, *rasterio.open(one).bounds
+    )
+    profile = {"crs": "EPSG:4326", "transform": transform}
+    two = write_heights(tmp_path / "two.tif", np.full((height, width), 9.0), **profile)
+    found = evaluate(here, one, two)["comparisons"][0]
+    alone = evaluate(here, two)["comparisons"][0]["count"]
+    left = found["count"] - 3600
+    assert left <= 0.05 * alone, "all but an edge that its pixels share with the first"
+    assert found["counted_before"] + left == alone
+
+
 def test_sites_have_the_shortest_name_that_tells_them_apart():
     assert name_sites(["a/one.tif", "b/two.tif"]) == ["one", "two"]
     assert name_sites(["x/a/chm.tif", "x/b/chm.tif"]) == ["a", "b"]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
+import rasterio
+from rasterio.warp import calculate_default_transform
 from small_heights import EAST, NORTH, UTM, forest, write_heights
 
+import canopy.evaluation.report
 from canopy.errors import SettingsError
+from canopy.evaluation.pictures import residual_map
 from geo.errors import SceneError
 
 gpd = pytest.importorskip("geopandas")
@@ -167,3 +173,29 @@ def test_what_is_no_table_of_heights_is_refused(evaluate, ground, tmp_path):
     boxes.to_file(tmp_path / "boxes.gpkg")
     with pytest.raises(SettingsError, match="holds Polygon: expected points"):
         evaluate(here, tmp_path / "boxes.gpkg")
+
+
+@pytest.mark.parametrize("crs", [UTM, "EPSG:4326", "EPSG:3857"])
+def test_pictures_have_a_scale_in_metres_of_the_ground(evaluate, tmp_path, monkeypatch, crs):
+    here = write_heights(tmp_path / "map.tif", forest(300, 700))
+    with rasterio.open(here) as source:
+        transform, width, height = calculate_default_transform(
+            source.crs, crs, source.width, source.height, *source.bounds
+        )
+    profile = {"crs": crs, "transform": transform}
+    there = write_heights(tmp_path / "there.tif", np.full((height, width), 9.0), **profile)
+    frame([(50, 50), (650, 250)], height=[5.0, 6.0]).to_file(tmp_path / "two.gpkg")
+    drawn = []
+    monkeypatch.setattr(canopy.evaluation.report, "draw", lambda *told: drawn.append(told) or [])
+    evaluate(there, tmp_path / "two.gpkg")
+    _, section, content, number = drawn[0]
+    points = section.points[0]
+    assert np.hypot(np.ptp(points.x), np.ptp(points.y)) == pytest.approx(
+        np.hypot(600, 200), rel=1e-3
+    )
+    axes = residual_map(section, content["comparisons"][number], "there.tif").axes[0]
+    assert np.ptp(axes.get_xlim()) == pytest.approx(np.ptp(axes.get_ylim()))
+    written = " ".join([axes.get_xlabel(), *(text.get_text() for text in axes.texts)])
+    assert re.fullmatch(r"width 6\d\d m 200 m", written), written
+    bar = next(line for line in axes.lines if len(line.get_xdata()) == 2)
+    assert np.ptp(bar.get_xdata()) * np.ptp(axes.get_xlim()) == pytest.approx(200)

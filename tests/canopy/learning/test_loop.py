@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
 from torch import nn
 
 from canopy.errors import OutputError, RunError, SettingsError
+from canopy.learning.curves import draw_curves
 from canopy.learning.loop import learn
 from canopy.learning.optimiser import make_optimiser, rate_factor
 from canopy.learning.run_folder import RunFolder
@@ -86,9 +88,37 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(tmp_path, stopped_at):
     assert logs[0][-1]["validation"] == logs[1][-1]["validation"]
 
 
+def test_a_run_without_anything_kept_aside_has_no_validation(tmp_path, monkeypatch):
+    monkeypatch.setattr(Line, "validate", lambda *_: {})
+    folder = begun(tmp_path / "run")
+    learn(Line(), SETTINGS, folder)
+    records = folder.read_log()
+    assert [record["step"] for record in records] == [4, 8, 12, 16, 20, 24, 28, 30]
+    assert all("loss" in record for record in records)
+    draw_curves(records, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_time_of_a_resumed_run_counts_from_its_beginning(tmp_path):
+    folder = begun(tmp_path / "run")
+    learn(Line(), SETTINGS, folder)
+    state = folder.resume({"run": "line"})
+    longer = RunSettings(**{**asdict(SETTINGS), "steps": 31})
+    learn(Line(), longer, folder, state={**state, "seconds": 1000.0})
+    assert folder.read_log()[-1]["seconds"] >= 1000
+
+
 def test_a_loss_that_is_no_number_stops_the_run_by_name_and_step(tmp_path):
     with pytest.raises(RunError, match="the square loss is nan at step 6"):
         learn(Line(spoilt_at=5), SETTINGS, begun(tmp_path / "run"))
+
+
+def test_a_network_that_came_in_evaluation_mode_learns_in_training_mode(tmp_path):
+    task, modes = Line(), []
+    task.network.eval()
+    task.network[1].register_forward_hook(lambda module, *_: modes.append(module.training))
+    learn(task, SETTINGS, begun(tmp_path / "run"))
+    assert modes == [True] * 30
 
 
 def test_what_does_not_learn_stays(tmp_path):

@@ -9,34 +9,26 @@ import pytest
 
 pytest.importorskip("sklearn", reason="needs the extra train")
 
+from small_recipes import TINY, changed
+
+from canopy.errors import OutputError, SettingsError
 from canopy.supervision import cross_validation as cv
+from canopy.supervision import plot_errors
 from canopy.supervision.baselines import (
     BASELINES,
     colour_and_texture,
     fit_baseline,
     predict_baseline,
 )
-from canopy.supervision.examples import ExampleSettings
-from canopy.supervision.pairs import PairSettings
-from canopy.supervision.recipe import NetworkSettings, Recipe
-
-TINY = Recipe(
-    steps=1,
-    evaluation_tile_px=32,
-    network=NetworkSettings(
-        dim=24, depth=2, heads=2, stem_channels=(8, 16), stem_depth=(1, 1),
-        level_channels=(8, 8, 8, 8), width=8, head_channels=8, bins=16,
-    ),
-    pairs=PairSettings(sites=("A", "B"), unaligned=()),
-    examples=ExampleSettings(tiles_px=(32,), pixels=2048, shift_px=16),
-)  # fmt: skip
+from canopy.supervision.plot_task import PlotTask
 
 
 @pytest.fixture
 def few(monkeypatch):
     monkeypatch.setattr(cv, "FOLDS", 2)
-    monkeypatch.setattr(cv, "MADE_SCENES", 10)
-    monkeypatch.setattr(cv, "bare_ground", lambda pair: np.ones(pair.image.shape[1:], bool))
+    monkeypatch.setattr(plot_errors, "MADE_SCENES", 10)
+    everywhere = lambda pair: np.ones(pair.image.shape[1:], bool)  # noqa: E731
+    monkeypatch.setattr(plot_errors, "bare_ground", everywhere)
 
 
 @pytest.mark.usefixtures("few")
@@ -48,8 +40,13 @@ def test_every_plot_is_held_out_once_by_ground_and_once_by_site(pairs):
         assert sorted(index for split in chosen for index in split.held_out) == [0, 1, 2, 3]
 
 
+def test_too_few_plots_for_the_folds_are_refused(pairs):
+    with pytest.raises(SettingsError, match="folds"):
+        cv.make_splits(pairs, seed=0)
+
+
 def test_a_plot_is_predicted_at_each_of_its_heights(pairs):
-    model = cv.fit(pairs, TINY)
+    model = PlotTask(pairs, (), TINY).model
     assert cv.predict_plot(model, pairs[0], 32).shape == pairs[0].heights.shape
 
 
@@ -69,26 +66,32 @@ def test_features_are_finite_and_one_row_a_height(pairs):
 
 
 @pytest.mark.usefixtures("few")
-def test_all_splits_are_run_and_judged(pairs, tmp_path):
-    splits = cv.make_splits(pairs, seed=0)
-    cv.run_and_judge(pairs, splits, TINY, tmp_path, ["blocks-0"])
-    assert not (tmp_path / "errors.json").exists()
-    cv.run_and_judge(pairs, splits, TINY, tmp_path, None)
-    report = json.loads((tmp_path / "errors.json").read_text())
-    assert set(report["blocks"]["pooled"]) == {"network", *BASELINES}
-    assert report["sites"]["A"]["ridge"]["1 m"]["count"] == sum(
-        p.heights_valid.sum() for p in pairs[:2]
-    )
-    assert set(report["made scenes"]["lawn"]) == {"mean_m", "p95_m", "share_above_2m"}
-    table = (tmp_path / "errors.md").read_text()
-    assert "| pooled | gradient boosting |" in table
+def test_a_split_leaves_what_others_build_on(pairs, tmp_path):
+    split = cv.make_splits(pairs, seed=0)[0]
+    cv.run_split(pairs, split, TINY, tmp_path)
+    folder = tmp_path / "blocks-0"
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json", "model.safetensors", "predictions.npz", "seconds.json", "training.json",
+        "log.jsonl", "curves.png",
+    }  # fmt: skip
+    held_out = [pairs[index].plot for index in split.held_out]
+    found = cv.load_predictions(tmp_path, split)
+    assert set(found) == {f"{m}/{plot}" for m in ("network", *BASELINES) for plot in held_out}
+    settings = json.loads((folder / "training.json").read_text())
+    assert settings["held_out"] == held_out
+    assert not set(settings["learned"]) & set(held_out)
+    before = (folder / "predictions.npz").stat().st_mtime_ns
+    cv.run_split(pairs, split, TINY, tmp_path)
+    assert (folder / "predictions.npz").stat().st_mtime_ns == before
+    with pytest.raises(OutputError, match="made with another loss"):
+        cv.run_split(pairs, split, changed(TINY, loss={"bins": 1.0}), tmp_path)
 
 
 def test_pooled_errors_are_those_of_all_pixels_together(pairs):
     predictions = {
         f"network/{pair.plot}": pair.heights + np.float32(index) for index, pair in enumerate(pairs)
     }
-    errors = cv.pooled_errors(pairs, predictions, "network", 1)
+    errors = plot_errors.pooled_errors(pairs, predictions, "network", 1)
     assert errors.bias == pytest.approx(1.5)
     assert errors.count == sum(int(pair.heights_valid.sum()) for pair in pairs)
-    assert cv.pooled_errors(pairs, predictions, "network", 3).bias == pytest.approx(1.5)
+    assert plot_errors.pooled_errors(pairs, predictions, "network", 3).bias == pytest.approx(1.5)

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from canopy.supervision.height_losses import (
-    LossSettings,
+    HuberSettings,
     bin_loss,
     disagreement_loss,
     height_loss,
@@ -36,7 +36,7 @@ def test_window_means_leave_out_what_is_not_valid(heights):
 
 def test_the_height_loss_is_hubers_over_the_knee(heights):
     prediction, target, valid = heights
-    settings = LossSettings(window_px=1, knee_m=4.0)
+    settings = HuberSettings(window_px=1, knee_m=4.0)
     errors = (prediction - target).abs().numpy()
     expected = np.where(errors < 4, errors**2 / 8, errors - 2)[valid.numpy()].mean()
     assert float(height_loss(prediction, target, valid, settings)) == pytest.approx(
@@ -47,8 +47,8 @@ def test_the_height_loss_is_hubers_over_the_knee(heights):
 def test_the_height_loss_does_not_see_what_is_not_valid(heights):
     prediction, target, valid = heights
     changed = torch.where(valid, target, target + 99)
-    assert height_loss(prediction, target, valid, LossSettings()) == pytest.approx(
-        float(height_loss(prediction, changed, valid, LossSettings())), rel=1e-5
+    assert height_loss(prediction, target, valid, HuberSettings()) == pytest.approx(
+        float(height_loss(prediction, changed, valid, HuberSettings())), rel=1e-5
     )
 
 
@@ -56,8 +56,8 @@ def test_a_window_forgives_a_pattern_finer_than_itself():
     target = torch.full((1, 9, 9), 10.0)
     stripes = target + torch.tensor([1.0, -1.0, 0.0]).repeat(3)
     valid = torch.ones(1, 9, 9, dtype=torch.bool)
-    wide = height_loss(stripes, target, valid, LossSettings(window_px=3))
-    assert wide < 0.2 * height_loss(stripes, target, valid, LossSettings(window_px=1))
+    wide = height_loss(stripes, target, valid, HuberSettings(window_px=3))
+    assert wide < 0.2 * height_loss(stripes, target, valid, HuberSettings(window_px=1))
 
 
 def test_the_bin_loss_on_a_centre_is_the_cross_entropy():
@@ -103,3 +103,9 @@ def test_disagreement_is_the_mean_difference_where_both_show_ground():
 
 def test_the_mean_of_nothing_is_zero():
     assert float(masked_mean(torch.ones(3), torch.zeros(3, dtype=torch.bool))) == 0
+
+
+@pytest.mark.parametrize("choices", [{"window_px": 2}, {"window_px": 0}, {"knee_m": 0}])
+def test_windows_have_a_middle_and_knees_are_above_nothing(choices):
+    with pytest.raises(ValueError, match="expected odd, and above 0"):
+        HuberSettings(**choices)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from canopy.errors import SettingsError
 from canopy.supervision.pairs import (
     FIELD_DATA_VARIABLE,
     PairSettings,
@@ -93,28 +94,40 @@ def test_pairs_are_sorted_by_site_and_plot(plots):
 
 
 def test_a_site_without_plots_is_named(plots):
-    with pytest.raises(FileNotFoundError, match=r"no rgb.tif under .*NOWHERE"):
+    with pytest.raises(SettingsError, match=r"no rgb.tif under .*NOWHERE"):
         read_pairs(plots, PairSettings(sites=("NOWHERE",)))
 
 
 def test_a_missing_canopy_height_file_is_named(plots):
     (plots / "pairs" / "A" / "A_0" / "chm.tif").unlink()
-    with pytest.raises(FileNotFoundError, match=r"found no .*chm.tif"):
+    with pytest.raises(SettingsError, match=r"found no .*chm.tif"):
         read_pair(plots / "pairs" / "A" / "A_0", site="A", gsd_m=0.6)
 
 
 def test_imagery_too_coarse_for_the_model_is_refused(plots):
-    with pytest.raises(ValueError, match=r"expected 0\.05 m or finer"):
+    with pytest.raises(SettingsError, match=r"expected 0\.05 m or finer"):
         read_pair(plots / "pairs" / "A" / "A_0", site="A", gsd_m=0.05)
 
 
-def test_field_data_must_be_named_and_be_there(monkeypatch, tmp_path):
+def test_a_torn_file_is_named(plots):
+    (plots / "pairs" / "A" / "A_0" / "rgb.tif").write_bytes(b"torn")
+    with pytest.raises(SettingsError, match=r"A_0/rgb.tif cannot be read"):
+        read_pair(plots / "pairs" / "A" / "A_0", site="A", gsd_m=0.6)
+
+
+def test_field_data_must_be_named_and_be_there(monkeypatch, tmp_path, plots):
     monkeypatch.delenv(FIELD_DATA_VARIABLE, raising=False)
-    with pytest.raises(FileNotFoundError, match="set it to the folder that holds pairs/"):
+    with pytest.raises(SettingsError, match="to the folder that holds pairs/"):
         field_data_root()
-    monkeypatch.setenv(FIELD_DATA_VARIABLE, str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="found no folder pairs/"):
+    monkeypatch.setenv(FIELD_DATA_VARIABLE, str(tmp_path / "none"))
+    with pytest.raises(SettingsError, match="found no folder pairs/"):
         field_data_root()
+    assert field_data_root(plots) == plots
+
+
+def test_no_site_is_learned_from_and_judged_by():
+    with pytest.raises(ValueError, match="learned from, and elsewhere"):
+        PairSettings(sites=("A", "CA_Kootenay"))
 
 
 @pytest.mark.skipif(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from canopy.errors import SettingsError
 from canopy.supervision.surfaces import GROUNDS, noise
 from canopy.supervision.zero_height import (
     KINDS,
@@ -80,6 +81,22 @@ def test_shadows_are_darker_than_the_ground_they_fall_on(scenes):
         if (scene.kinds == shadow).any() and (scene.kinds < len(GROUNDS)).any()
     ]
     assert np.mean(differences) < -20
+
+
+def test_scenes_of_larger_pixels_are_averages_of_finer_ones():
+    fine = make_scene(np.random.default_rng(3), 64)
+    coarse = make_scene(np.random.default_rng(3), 32, 1.2)
+    blocks = fine.pixels.reshape(3, 32, 2, 32, 2).mean(axis=(2, 4))
+    np.testing.assert_allclose(coarse.pixels, blocks, atol=1e-3)
+    np.testing.assert_array_equal(coarse.kinds, fine.kinds[1::2, 1::2])
+    odd = make_scene(np.random.default_rng(3), 41, 0.73)
+    assert (odd.pixels.shape, odd.kinds.shape) == ((3, 41, 41), (41, 41))
+
+
+@pytest.mark.parametrize("gsd_m", [0.25, 2.0])
+def test_scenes_of_pixels_that_are_not_drawn_are_refused(rng, gsd_m):
+    with pytest.raises(SettingsError, match="set the shares made and pasted to 0"):
+        make_scene(rng, 32, gsd_m)
 
 
 def test_bare_ground_is_low_and_away_from_trees(pairs):

@@ -1,0 +1,1 @@
+"""Intervals that hold: lidar set aside tells how far heights err, and whether that is true."""

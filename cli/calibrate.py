@@ -1,0 +1,138 @@
+"""``canopy calibrate``: lidar set aside in, intervals that hold out."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.console import print_json, progress_bar, say, show_notes
+from cli.map import DeviceChoice, RadiometryChoice
+from cli.options import Debug, Quiet  # noqa: TC001 - Typer reads the annotations
+
+if TYPE_CHECKING:
+    from canopy.calibration.report import CalibrationReport
+
+
+class LeftOut(StrEnum):
+    """What is left out when coverage is told."""
+
+    auto = "auto"
+    sites = "sites"
+    blocks = "blocks"
+
+
+def calibrate_model(
+    pairs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PAIRS...",
+            help="IMAGE=HEIGHTS, folders of plots (rgb.tif beside chm.tif), or CSV tables. The "
+            "model must not have learned from them.",
+        ),
+    ],
+    model: Annotated[
+        str, typer.Option(metavar="NAME|PATH", help="Height model, as `canopy map` takes it.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE.json", help="Where it will stand."),
+    ] = None,
+    into_model: Annotated[
+        bool, typer.Option("--into-model", help="Write it into the folder of the model instead.")
+    ] = False,
+    data: Annotated[
+        str, typer.Option(metavar="TEXT", help="What imagery and lidar they are, one sentence.")
+    ] = "",
+    radiometry: Annotated[
+        RadiometryChoice, typer.Option(help="As `canopy map --radiometry`, which must be the same.")
+    ] = RadiometryChoice.satellite,
+    colours: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Network that matches aerial colours; chmv1-colours by default."
+        ),
+    ] = None,
+    block: Annotated[
+        float, typer.Option(metavar="M", help="Side of the blocks of ground that weigh the same.")
+    ] = 50.0,
+    over: Annotated[
+        LeftOut,
+        typer.Option(help="What is left out to tell coverage; auto: sites, if three or more."),
+    ] = LeftOut.auto,
+    device: Annotated[
+        DeviceChoice, typer.Option(help="Where the model runs; auto takes CUDA if there is one.")
+    ] = DeviceChoice.auto,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed finds the same.")] = 0,
+    overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
+) -> None:
+    """Calibrate the intervals of a model on lidar that it has not learned from.
+
+    Beside FILE.json, which `canopy map --interval` takes, stand FILE.report.md and
+    FILE.report.json: the coverage on sites, or blocks of ground, left out of the calibration.
+    """
+    show_notes(quiet=quiet)
+    from canopy.calibration.calibrate import (  # noqa: PLC0415 - help must not wait for torch
+        calibrate_intervals,
+    )
+    from canopy.calibration.settings import CalibrationSettings  # noqa: PLC0415
+
+    file = where(output, model, into_model=into_model)
+    settings = CalibrationSettings(
+        radiometry=radiometry.value,
+        colours=colours,
+        block_m=block,
+        over=over.value,
+        data=data,
+        seed=seed,
+        overwrite=overwrite,
+    )
+    with progress_bar("predicting", quiet=quiet, unit="pairs") as progress:
+        report = calibrate_intervals(
+            pairs, file, model=model, settings=settings, device=device.value, progress=progress
+        )
+    if not quiet:
+        summarise(report, file)
+    if as_json:
+        print_json({"path": str(file)} | report.as_json())
+
+
+def where(output: Path | None, model: str, *, into_model: bool) -> Path:
+    """Return where a calibration will stand.
+
+    Raises:
+        BadParameter: both places are named, or none.
+        SettingsError: the model is no folder.
+    """
+    from canopy.calibration.calibrate import file_in_model  # noqa: PLC0415 - a slow import
+
+    if output is not None and not into_model:
+        return output
+    if output is None and into_model:
+        return file_in_model(model)
+    msg = "give either --output FILE.json or --into-model"
+    raise typer.BadParameter(msg)
+
+
+def summarise(report: CalibrationReport, file: Path) -> None:
+    """Say how well the intervals held."""
+    made = report.calibration
+    highest = "no level" if made.highest_level is None else f"levels up to {made.highest_level:g}"
+    classes = len(made.classes)
+    say(
+        f"plots    {made.plots}, {made.pixels} pixels, {classes} class{'es' * (classes > 1)} of "
+        f"height: {highest}"
+    )
+    for entry in report.coverage:
+        if entry["coverage"] is not None:
+            say(
+                f"  {entry['level']:.2f}   held {100 * entry['coverage']:.1f} % of pixels on "
+                f"{report.left_out} left out, {entry['width_m']:.1f} m wide in the mean"
+            )
+    say(f"written  {file}, {file.with_suffix('.report.md').name}")
+    say("note     this holds only if the model has not learned from these plots")

@@ -1,0 +1,198 @@
+"""``canopy search``: imagery of an area, from a STAC API into a file of items."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.console import print_json, print_table, say, show_notes
+from cli.options import Debug, Quiet  # noqa: TC001 - Typer reads the annotations
+
+if TYPE_CHECKING:
+    from geo.catalog.findings import Group
+    from geo.catalog.imagery_search import SearchReport
+
+SHOWN = 3
+"""Messages of one kind that are said before the rest is counted."""
+
+
+def search_imagery(
+    api: Annotated[
+        str,
+        typer.Option(
+            metavar="URL|NAME",
+            help="STAC API: a URL, or planetary-computer, earth-search, openaerialmap, swisstopo, "
+            "usgs-landsat, copernicus, digital-earth-africa, digital-earth-australia, "
+            "brazil-data-cube.",
+        ),
+    ],
+    collection: Annotated[str, typer.Option(metavar="ID", help="Collection of the API: naip.")],
+    area: Annotated[
+        str,
+        typer.Option(
+            metavar="AREA",
+            help="west,south,east,north in degrees, or a vector file (GeoJSON, GPKG, ...) in any "
+            "CRS, whose polygons are united. West > east crosses the antimeridian.",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="ITEMS", help="items.json or items.parquet."),
+    ],
+    datetime: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPAN", help="2022, 2022-06, 2021-05-01/2022-09-30, 2020/.. and alike."
+        ),
+    ] = None,
+    cloud: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PERCENT", help="Most cloud; images that do not tell theirs are left out."
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(metavar="N", help="Most items.")] = 1000,
+    time_limit: Annotated[
+        float, typer.Option(metavar="S", help="Seconds after which the API is given up.")
+    ] = 300.0,
+    allow_local: Annotated[
+        bool,
+        typer.Option(
+            "--allow-local",
+            help="Trust the API also where it points at files of this machine or at addresses "
+            "inside your network.",
+        ),
+    ] = False,
+    preview: Annotated[bool, typer.Option(help="Draw a map into ITEMS.preview.png.")] = True,
+    overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was found as JSON instead.")
+    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
+) -> None:
+    """Find imagery of AREA in a STAC API and write its items.
+
+    A table tells dates, platforms, pixel sizes, cloud and how much of the area they cover. Beside
+    the items stands a map of footprints and of what none of them covers (.preview.png).
+    Exit code 2 where nothing is found, with what to relax.
+    """
+    show_notes(quiet=quiet)
+    from geo.catalog.imagery_search import (  # noqa: PLC0415 - help must not wait for these
+        SearchOutput,
+        Wish,
+        find_imagery,
+    )
+    from geo.catalog.search import SearchSettings  # noqa: PLC0415
+    from geo.catalog.session import Patience  # noqa: PLC0415
+
+    report = find_imagery(
+        Wish(api=api, collection=collection, area=area, datetime=datetime, cloud=cloud),
+        SearchOutput(items=output, preview=preview, overwrite=overwrite),
+        SearchSettings(limit=limit, allow_local=allow_local, patience=Patience(limit_s=time_limit)),
+    )
+    if as_json:
+        print_json(report_as_json(report))
+    else:
+        print_table([row(group) for group in report.groups])
+    for line in warnings_of(report):
+        say(f"warning: {line}")
+    if not quiet:
+        for line in in_words(report):
+            say(line)
+
+
+def row(group: Group) -> dict[str, str]:
+    """Return a line of the table."""
+    return {
+        "date": group.when,
+        "platform": group.platform,
+        "GSD": in_range(group.gsd_m, "m"),
+        "cloud": in_range(group.cloud_percent, "%"),
+        "items": str(group.count),
+        "of the area": group.covers_in_words,
+    }
+
+
+def in_range(ends: tuple[float, float] | None, unit: str) -> str:
+    """Return a range in words: 0.6 m, 3 to 12 %, or a dash."""
+    if ends is None:
+        return "-"
+    low, high = (f"{end:.3g}" for end in ends)
+    return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
+
+
+def in_words(report: SearchReport) -> list[str]:
+    """Say what was found as a whole, and where it stands."""
+    found, area = report.found, report.found.request.area
+    count = len(found.items)
+    covered = f"{report.coverage.in_words} of {area.km2:,.4g} km2"
+    lines = [
+        f"found    {count} item{'s' if count > 1 else ''}, covering {covered}",
+        f"written  {', '.join(str(path) for path in report.files)}",
+    ]
+    if found.api.signed:
+        lines.append("note     its files are signed when they are read: the items hold no keys")
+    return lines
+
+
+def warnings_of(report: SearchReport) -> list[str]:
+    """Say what a user would be wrong not to know."""
+    found = report.found
+    said = list(found.refused[:SHOWN])
+    if len(found.refused) > SHOWN:
+        said.append(f"{len(found.refused) - SHOWN} more hrefs were left out for like reasons")
+    if found.more is None or found.more:
+        many = "more" if found.more is None else f"{found.more} more"
+        said.append(
+            f"the limit of {len(found.items)} items is reached, and there are {many}: --limit"
+        )
+    if found.api.signed:
+        said += missing_signer()
+    return said
+
+
+def missing_signer() -> list[str]:
+    """Say what to install before files that are signed can be read, if anything."""
+    from geo.catalog.errors import CatalogError  # noqa: PLC0415 - help must not wait for it
+    from geo.catalog.signing import refuse_missing_signer  # noqa: PLC0415
+
+    try:
+        refuse_missing_signer()
+    except CatalogError as error:
+        return [str(error)]
+    return []
+
+
+def report_as_json(report: SearchReport) -> dict[str, Any]:
+    """Return what was found as JSON values."""
+    found = report.found
+    return {
+        "api": found.api.url,
+        "collection": found.request.collection,
+        "datetime": found.request.span.text if found.request.span else None,
+        "cloud": found.request.cloud,
+        "area_km2": round(found.request.area.km2, 6),
+        "items": len(found.items),
+        "matched": found.matched,
+        "limit_reached": found.more != 0,
+        "more": found.more,
+        "refused": found.refused,
+        "covered_percent": round(report.coverage.percent, 4),
+        "groups": [group_as_json(group) for group in report.groups],
+        "output": [str(path) for path in report.files],
+    }
+
+
+def group_as_json(group: Group) -> dict[str, Any]:
+    """Return one line of the table as JSON values."""
+    return {
+        "when": group.when,
+        "platform": group.platform,
+        "gsd_m": group.gsd_m,
+        "cloud_percent": group.cloud_percent,
+        "items": group.count,
+        "covers_percent": round(group.covers_percent, 4),
+    }

@@ -1,0 +1,1 @@
+"""Imagery in STAC catalogs: asked for, judged, and trusted no further than their server."""
