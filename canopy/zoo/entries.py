@@ -115,7 +115,7 @@ ZOO: tuple[ZooEntry, ...] = (
         licence_url="https://www.apache.org/licenses/LICENSE-2.0",
         imagery="aerial",
         parameters=3_003_632,
-        approximate_bytes=12_054_808,
+        approximate_bytes=12_054_824,
         source=Shipped(),
     ),
     _chmv1(
