@@ -258,7 +258,7 @@ def read_calibration(path: Path) -> Calibration:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or "no JSON"
         msg = f"{path} cannot be read ({reason}): expected the file that canopy calibrate writes"
         raise ModelError(msg) from error
@@ -268,7 +268,7 @@ def read_calibration(path: Path) -> Calibration:
         raise ModelError(msg)
     try:
         return parsed(found)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         msg = f"{path} is broken ({reason}): make it anew with canopy calibrate"
         raise ModelError(msg) from error
@@ -278,8 +278,12 @@ def parsed(found: dict[str, Any]) -> Calibration:
     """Return the calibration of parsed JSON.
 
     Raises:
-        KeyError, TypeError, ValueError: it is none.
+        KeyError, TypeError, ValueError, OverflowError: it is none.
     """
+    texts = ("model", "weights_sha256", "radiometry", "scale", "data", "predictions", "software")
+    if wrong := [name for name in texts if not isinstance(found[name], str)]:
+        msg = f"{wrong[0]} is {found[wrong[0]]!r}, expected text"
+        raise TypeError(msg)
     classes = tuple(
         CalibratedClass(
             from_m=float(entry["from_m"]),
@@ -293,4 +297,9 @@ def parsed(found: dict[str, Any]) -> Calibration:
         for entry in found["classes"]
     )
     names = [item.name for item in fields(Calibration) if item.name != "classes"]
-    return Calibration(classes=classes, **{name: found[name] for name in names})
+    counted = {
+        "gsd_m": float(found["gsd_m"]),
+        "plots": int(found["plots"]),
+        "pixels": int(found["pixels"]),
+    }
+    return Calibration(classes=classes, **{name: found[name] for name in names} | counted)

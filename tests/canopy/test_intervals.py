@@ -58,6 +58,7 @@ def test_a_calibration_is_read_as_it_was_written(tmp_path):
     "change",
     [
         {"format": 2}, {"levels": [0.5]}, {"classes": []}, {"scale": "feet"}, {"classes": "none"},
+        {"data": 5}, {"data": None}, {"gsd_m": "x"}, {"pixels": float("inf")}, {"plots": None},
     ],
 )  # fmt: skip
 def test_a_broken_calibration_is_refused(tmp_path, change):
