@@ -10,7 +10,7 @@ import typer
 
 from cli.console import print_json, progress_bar, say, show_notes
 from cli.map import DeviceChoice, RadiometryChoice
-from cli.options import Debug, Quiet  # noqa: TC001 - Typer reads the annotations
+from cli.options import Colours, Debug, Quiet  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
     from canopy.calibration.report import CalibrationReport
@@ -49,12 +49,7 @@ def calibrate_model(
     radiometry: Annotated[
         RadiometryChoice, typer.Option(help="As `canopy map --radiometry`, which must be the same.")
     ] = RadiometryChoice.satellite,
-    colours: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Network that matches aerial colours; chmv1-colours by default."
-        ),
-    ] = None,
+    colours: Colours = None,
     block: Annotated[
         float, typer.Option(metavar="M", help="Side of the blocks of ground that weigh the same.")
     ] = 50.0,

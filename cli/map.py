@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.console import download_bar, print_json, progress_bar, say, say_heights, show_notes
-from cli.options import Debug, Quiet, parse_bands, parse_batch, parse_stretch, parse_three
+from cli.options import (
+    Colours,
+    Debug,
+    Quiet,
+    parse_bands,
+    parse_batch,
+    parse_stretch,
+    parse_three,
+)
 
 if TYPE_CHECKING:
     from canopy.map_report import MapReport
@@ -95,12 +103,7 @@ def map_scene(
             "matched to satellite images; none: the model sees pixels as they are."
         ),
     ] = RadiometryChoice.satellite,
-    colours: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Network that matches aerial colours; chmv1-colours by default."
-        ),
-    ] = None,
+    colours: Colours = None,
     mean: Annotated[
         str | None,
         typer.Option(metavar="R,G,B", help="Mean of pixels in [0, 1]; the model's by default."),

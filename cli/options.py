@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -9,6 +10,12 @@ import typer
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error arose.")]
 """Read in cli.app, before parsing can fail."""
+Colours = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Network that matches aerial colours; chmv1-colours by default."
+    ),
+]
 
 
 def parse_bands(text: str | None) -> tuple[int, ...] | None:

@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import rasterio
-from rasterio._err import CPLE_BaseError  # what rasterio.shutil raises; it has no public name
-from rasterio.errors import RasterioError
 from rasterio.warp import transform
 from rasterio.windows import Window
 from scipy import ndimage
 
-from geo.cog import check_cog, write_cog
-from geo.errors import MapFileError
+from geo.cog import plain_then_cog
 from geo.grid import Grid
 from geo.ground import ground_pixel_m
 from geo.moved_raster import moved_transform
@@ -59,25 +56,13 @@ def write_bent(
     Raises:
         MapFileError: it cannot be written.
     """
-    plain = path.with_suffix(".plain.tif")
-    try:
-        with (
-            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_CACHEMAX=64),
-            rasterio.open(source) as dataset,
-        ):
-            placed = moved_transform(dataset, field.base, crs)
-            with rasterio.open(plain, "w", **profile_of(dataset, placed)) as target:
-                describe_alike(dataset, target, tags)
-                knots = offsets_at_knots(dataset, placed, field, crs)
-                for row in range(0, dataset.height, STRIP_PX):
-                    bend_strip(dataset, target, knots, row)
-    except (RasterioError, CPLE_BaseError) as error:
-        detail = " ".join(str(error.__cause__ or error).split())
-        msg = f"{path} cannot be written ({detail}): make room, or choose another output"
-        raise MapFileError(msg) from error
-    write_cog(plain, path)
-    plain.unlink()
-    check_cog(path)
+    with plain_then_cog(path) as plain, rasterio.open(source) as dataset:
+        placed = moved_transform(dataset, field.base, crs)
+        with rasterio.open(plain, "w", **profile_of(dataset, placed)) as target:
+            describe_alike(dataset, target, tags)
+            knots = offsets_at_knots(dataset, placed, field, crs)
+            for row in range(0, dataset.height, STRIP_PX):
+                bend_strip(dataset, target, knots, row)
 
 
 def profile_of(dataset: DatasetReader, placed: Affine) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import rasterio
@@ -14,6 +15,7 @@ from rio_cogeo.cogeo import cog_validate
 from geo.errors import MapFileError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from geo.grid import Grid
@@ -30,6 +32,30 @@ COG_OPTIONS = {
     "NUM_THREADS": "ALL_CPUS",
     "BIGTIFF": "IF_SAFER",
 }
+
+
+@contextmanager
+def plain_then_cog(path: Path) -> Iterator[Path]:
+    """Give the place of a plain GeoTIFF to write, of which a checked COG is made afterwards.
+
+    Args:
+        path: where the COG will stand; the caller renames it when whole. The plain file stands
+            beside it meanwhile.
+
+    Raises:
+        MapFileError: it cannot be written, or is no valid COG.
+    """
+    plain = path.with_suffix(".plain.tif")
+    try:
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_CACHEMAX=64):
+            yield plain
+    except (RasterioError, CPLE_BaseError) as error:
+        detail = " ".join(str(error.__cause__ or error).split())
+        msg = f"{path} cannot be written ({detail}): make room, or choose another output"
+        raise MapFileError(msg) from error
+    write_cog(plain, path)
+    plain.unlink()
+    check_cog(path)
 
 
 def write_cog(source: Path, path: Path) -> None:

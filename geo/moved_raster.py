@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING
 import rasterio
 import rasterio.shutil
 from affine import Affine
-from rasterio._err import CPLE_BaseError  # what rasterio.shutil raises; it has no public name
-from rasterio.errors import RasterioError
 from rasterio.warp import transform
 
-from geo.cog import check_cog, write_cog
-from geo.errors import MapFileError
+from geo.cog import plain_then_cog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,22 +35,11 @@ def write_moved(
     Raises:
         MapFileError: it cannot be written.
     """
-    plain = path.with_suffix(".plain.tif")
-    try:
-        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_CACHEMAX=64):
-            rasterio.shutil.copy(
-                source, plain, driver="GTiff", COMPRESS="DEFLATE", BIGTIFF="IF_SAFER"
-            )
-            with rasterio.open(plain, "r+") as dataset:
-                dataset.transform = moved_transform(dataset, shift_m, crs)
-                dataset.update_tags(**tags)
-    except (RasterioError, CPLE_BaseError) as error:
-        detail = " ".join(str(error.__cause__ or error).split())
-        msg = f"{path} cannot be written ({detail}): make room, or choose another output"
-        raise MapFileError(msg) from error
-    write_cog(plain, path)
-    plain.unlink()
-    check_cog(path)
+    with plain_then_cog(path) as plain:
+        rasterio.shutil.copy(source, plain, driver="GTiff", COMPRESS="DEFLATE", BIGTIFF="IF_SAFER")
+        with rasterio.open(plain, "r+") as dataset:
+            dataset.transform = moved_transform(dataset, shift_m, crs)
+            dataset.update_tags(**tags)
 
 
 def moved_transform(dataset: DatasetReader, shift_m: tuple[float, float], crs: CRS) -> Affine:

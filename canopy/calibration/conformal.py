@@ -21,7 +21,7 @@ the same share of it; in between it is an approximation. With one class nothing 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -107,13 +107,7 @@ def calibrate(samples: Sequence[PlotSample], facts: ModelFacts) -> Calibration:
         raise SettingsError(msg)
     edges = merged_edges(class_shares(samples))
     return Calibration(
-        model=facts.model,
-        weights_sha256=facts.weights_sha256,
-        gsd_m=facts.gsd_m,
-        radiometry=facts.radiometry,
-        scale=facts.scale,
-        data=facts.data,
-        predictions=facts.predictions,
+        **asdict(facts),
         plots=len(samples),
         pixels=sum(len(sample.heights) for sample in samples),
         classes=calibrated_classes(samples, edges),
