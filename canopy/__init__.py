@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from canopy.arrays.height_array import predict
     from canopy.calibration.calibrate import calibrate_intervals
     from canopy.height_model import HeightModel
     from canopy.map_report import MapReport
@@ -17,8 +18,12 @@ if TYPE_CHECKING:
     from canopy.mapping import map_heights
     from canopy.model_building import build_height_model
     from canopy.model_card import ModelCard
+    from canopy.region.map_region import RegionRequest, map_region
+    from canopy.region.run_settings import RunSettings
+    from canopy.region.settings import RegionSettings
     from canopy.version import __version__
     from canopy.weights import load_height_model
+    from geo.imagery.from_catalog import open_images
 
 HOMES = {
     "HeightModel": "canopy.height_model",
@@ -30,6 +35,12 @@ HOMES = {
     "calibrate_intervals": "canopy.calibration.calibrate",
     "load_height_model": "canopy.weights",
     "map_heights": "canopy.mapping",
+    "RegionRequest": "canopy.region.map_region",
+    "RegionSettings": "canopy.region.settings",
+    "RunSettings": "canopy.region.run_settings",
+    "map_region": "canopy.region.map_region",
+    "open_images": "geo.imagery.from_catalog",
+    "predict": "canopy.arrays.height_array",
 }
 
 __all__ = [
@@ -37,11 +48,17 @@ __all__ = [
     "MapReport",
     "MapSettings",
     "ModelCard",
+    "RegionRequest",
+    "RegionSettings",
+    "RunSettings",
     "__version__",
     "build_height_model",
     "calibrate_intervals",
     "load_height_model",
     "map_heights",
+    "map_region",
+    "open_images",
+    "predict",
 ]
 
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from canopy.errors import SettingsError
 from canopy.radiometry import Stretch, choose_stretch
+from geo.axis_weights import HALF, LEAST_WEIGHT
 from geo.encoding import Encoding, find_encoding
 from geo.errors import SceneError
 from geo.ground import SAME_GSD, ground_pixel_m, model_grid, resized
+from geo.hrefs import source_name
 from geo.scene import Scene, is_remote
-from geo.scene_reader import read_sample
+from geo.scene_reader import read_on, read_sample
 from geo.tiles import TilePlan, plan_tiles
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from canopy.colour_matching import ColourMatcher
     from canopy.height_model import HeightModel
     from canopy.intervals import HeightInterval
     from canopy.map_settings import MapSettings
     from geo.grid import Grid
+    from geo.raster import Raster
+    from geo.scene_reader import StripReader
 
 COARSEST = 3.0
 """A scene whose pixels are larger than this many of the model's is refused."""
@@ -62,6 +69,24 @@ class MapPlan:
         return self.out_grid is not self.grid
 
     @property
+    def source_name(self) -> str:
+        """What the map is made from, as a file that travels names it."""
+        return source_name(self.scene.source)
+
+    @property
+    def batch(self) -> int | None:
+        """Tiles predicted at once; None for what the device can take."""
+        return self.settings.batch
+
+    @contextmanager
+    def read(self) -> Iterator[StripReader]:
+        """Open the scene for reading on the model's grid."""
+        # On the way back to the scene's own pixels, each of them that is valid needs a height.
+        least = LEAST_WEIGHT if self.settings.grid == "scene" else HALF
+        with read_on(self.scene, self.grid, least=least) as reader:
+            yield Stretched(reader, self.stretch) if self.stretch else reader
+
+    @property
     def bands(self) -> int:
         """Bands of the map: heights, and the ends of their intervals where they have some."""
         return 3 if self.interval else 1
@@ -71,6 +96,19 @@ class MapPlan:
         """Side of the map's pixels on the ground, the mean of both [m]."""
         locate = self.scene.locate if self.out_grid is self.scene.grid else None
         return sum(ground_pixel_m(self.out_grid, locate)) / 2
+
+
+class Stretched:
+    """A reader whose pixels are stretched to [0, 1]."""
+
+    def __init__(self, reader: StripReader, stretch: Stretch) -> None:
+        """Stretch what a reader reads."""
+        self.reader, self.stretch = reader, stretch
+
+    def read(self, row: int, height: int) -> Raster:
+        """Return rows of the grid over its whole width, float32."""
+        raster = self.reader.read(row, height)
+        return replace(raster, pixels=self.stretch.apply(raster.pixels))
 
 
 def plan_map(
@@ -104,28 +142,37 @@ def plan_map(
         overlap=card.overlap_px if settings.overlap_px is None else settings.overlap_px,
         multiple=card.multiple_px,
     )
-    stretch = choose_stretch(settings.stretch, scene.dtype, lambda: read_sample(scene))
-    if stretch and settings.radiometry == "none":
-        if settings.stretch == "auto":
-            msg = (
-                f"radiometry none with a stretch of auto: {scene.source} has {scene.dtype}, whose "
-                "values would be stretched; choose --stretch none or LOW,HIGH"
-            )
-            raise SettingsError(msg)
-        stretch = replace(stretch, clips=False)
     return MapPlan(
         scene=scene,
         settings=settings,
         grid=grid,
         out_grid=map_grid(scene, grid, settings),
         tiles=tiles,
-        stretch=stretch,
+        stretch=stretch_for(scene, settings),
         colours=colours,
         encoding=find_encoding(settings.encoding),
         identity=identity(scene, model, settings, colours) | interval_identity(interval),
         interval=interval,
         scaled=interval is not None,
     )
+
+
+def stretch_for(scene: Scene, settings: MapSettings) -> Stretch | None:
+    """Return how a scene's values become what a model expects; None for bytes as they are.
+
+    Raises:
+        SettingsError: pixels shall be left as they are, and would be stretched.
+    """
+    stretch = choose_stretch(settings.stretch, scene.dtype, lambda: read_sample(scene))
+    if stretch is None or settings.radiometry != "none":
+        return stretch
+    if settings.stretch == "auto":
+        msg = (
+            f"radiometry none with a stretch of auto: {scene.source} has {scene.dtype}, whose "
+            "values would be stretched; choose --stretch none or LOW,HIGH"
+        )
+        raise SettingsError(msg)
+    return replace(stretch, clips=False)
 
 
 def refuse_coarse(scene: Scene, model: HeightModel) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ class MapReport:
         model: the card of the model.
         settings: what was chosen.
         interval: the intervals around the heights; None for heights alone.
+        factors: what heights were multiplied by, as a COG; None for an uncorrected map.
+        correction: numbers of the correction, as JSON values; None likewise.
     """
 
     map: Path
@@ -52,6 +55,8 @@ class MapReport:
     model: ModelCard
     settings: MapSettings
     interval: IntervalFacts | None = None
+    factors: Path | None = None
+    correction: dict[str, Any] | None = None
 
     @property
     def megapixels_per_second(self) -> float:
@@ -67,6 +72,7 @@ class MapReport:
                 "preview": str(self.preview) if self.preview else None,
                 "stac": str(self.item) if self.item else None,
                 "style": str(self.style),
+                "factors": str(self.factors) if self.factors else None,
             },
             "seconds": round(self.seconds, 3),
             "megapixels_per_second": round(self.megapixels_per_second, 3),
@@ -77,6 +83,7 @@ class MapReport:
             },
             "height": heights_as_json(heights),
             "interval": interval_as_json(self.interval) if self.interval else None,
+            "correction": self.correction,
             "valid_percent": round(heights.valid_percent, 2),
             "grid": grid_as_json(self.grid),
             "peak_memory_mib": round(peak_memory_mib(), 1),
@@ -108,10 +115,11 @@ def plan_as_json(plan: MapPlan, card: ModelCard, files: Sequence[Path]) -> dict[
 
 
 def settings_as_json(settings: MapSettings) -> dict[str, Any]:
-    """Return settings as JSON values: paths are texts."""
+    """Return settings as JSON values: paths and dates are texts."""
     values = asdict(settings)
     return {
-        name: str(value) if isinstance(value, Path) else value for name, value in values.items()
+        name: str(value) if isinstance(value, Path | datetime) else value
+        for name, value in values.items()
     }
 
 

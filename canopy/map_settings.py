@@ -11,6 +11,7 @@ from canopy.intervals import check_level
 from geo.encoding import ENCODINGS
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from canopy.forward import Precision
@@ -41,6 +42,7 @@ class MapSettings:
         batch: tiles predicted at once; None for what the device can take.
         precision: what the network computes in, see :class:`canopy.forward.ForwardSettings`.
         compiled: whether the network is compiled first.
+        acquired: when the imagery was taken, for the item; None for what its tags say.
         encoding: ``float32``, ``int16-cm`` or ``uint8-m``.
         interval: level of an interval around each height, such as 0.9; its ends become bands 2
             and 3 of the map. None for heights alone.
@@ -66,6 +68,7 @@ class MapSettings:
     batch: int | None = None
     precision: Precision = "auto"
     compiled: bool = False
+    acquired: datetime | None = None
     encoding: str = "float32"
     interval: float | None = None
     calibration: str | Path | None = None

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from canopy.map_plan import plan_map
 from canopy.map_report import MapReport
 from canopy.map_settings import MapSettings
 from canopy.prediction import finished_rows
-from canopy.products import Outputs, plan_outputs, write_products
+from canopy.products import Outputs, Told, plan_outputs, write_products
 from canopy.weights import (
     DEFAULT_MODEL,
     card_of,
@@ -41,18 +41,20 @@ if TYPE_CHECKING:
     from canopy.map_plan import MapPlan
     from canopy.model_card import ModelCard
     from canopy.prediction import FinishedRows, Progress
+    from canopy.products import HeightCorrection
     from geo.partial_map import PartialMap
     from geo.raster import Pixels
     from geo.scene import Scene
 
 
-def map_heights(
+def map_heights(  # noqa: PLR0913 - each is a choice of its own
     source: str | Path,
     output: str | Path,
     *,
     model: HeightModel | str | Path = DEFAULT_MODEL,
     settings: MapSettings | None = None,
     device: str = "auto",
+    correction: HeightCorrection | None = None,
     progress: Progress | None = None,
 ) -> MapReport:
     """Map the canopy height of a scene into a cloud-optimized GeoTIFF.
@@ -66,6 +68,8 @@ def map_heights(
         model: a height model, or the name or folder of one.
         settings: choices about the map.
         device: where a model given by name runs: ``auto``, ``cpu`` or ``cuda``.
+        correction: what changes the heights before they become files, such as
+            :class:`canopy.correction_network.map_correction.NetworkCorrection`; None for nothing.
         progress: told the number of finished tiles and of all tiles.
 
     Returns:
@@ -77,8 +81,9 @@ def map_heights(
     """
     began = time.perf_counter()
     job = prepare_map(
-        source, output, model=model, settings=settings or MapSettings(), device=device
-    )
+        source, output, model=model, settings=settings or MapSettings(), device=device,
+        correction=correction,
+    )  # fmt: skip
     plan, model, outputs = job.plan, job.model, job.outputs
     with open_partial_map(
         outputs.map,
@@ -93,7 +98,7 @@ def map_heights(
             plan, model, first=partial.done, carry=partial.carry, progress=progress
         )
         tally = store(rows, plan, partial)
-        products = write_products(partial, plan, model, outputs)
+        products = write_products(partial, plan, model, outputs, correction)
     return MapReport(
         map=outputs.map,
         item=outputs.item,
@@ -102,6 +107,8 @@ def map_heights(
         grid=plan.out_grid,
         heights=products.heights,
         interval=products.interval,
+        factors=outputs.factors,
+        correction=products.correction,
         seconds=time.perf_counter() - began,
         tiles_run=tally["run"],
         tiles_skipped=tally["skipped"],
@@ -133,6 +140,7 @@ def prepare_map(
     model: HeightModel | str | Path,
     settings: MapSettings,
     device: str = "auto",
+    correction: HeightCorrection | None = None,
 ) -> MapJob:
     """Decide everything about a map and check that it can be made, as :func:`map_heights` does.
 
@@ -141,7 +149,9 @@ def prepare_map(
         GeoError: the scene cannot be read or put on a grid, or the map may not stand there, or has
             no room.
     """
-    scene, outputs = check_request(source, output, model=model, settings=settings)
+    scene, outputs = check_request(
+        source, output, model=model, settings=settings, corrected=correction is not None
+    )
     if isinstance(model, str | Path):
         model = load_height_model(model, device=device)
     model = adapted(model, settings)
@@ -149,6 +159,8 @@ def prepare_map(
     if settings.radiometry == "aerial":
         colours = load_colour_matcher(settings.colours, device=model.device.type)
     plan = plan_map(scene, model, settings, colours, interval_of(model, settings))
+    if correction is not None:
+        correction.check(plan)
     refuse_without_room(outputs.map.parent, space_needed(plan))
     return MapJob(plan=plan, model=model, outputs=outputs)
 
@@ -159,6 +171,7 @@ def check_request(
     *,
     model: HeightModel | str | Path,
     settings: MapSettings,
+    corrected: bool = False,
 ) -> tuple[Scene, Outputs]:
     """Check all of a request that can be checked before a model is fetched or loaded.
 
@@ -170,7 +183,7 @@ def check_request(
         GeoError: the scene cannot be read, or the output may not be written.
     """
     scene = open_scene(source, bands=settings.bands, pixel_size_m=settings.pixel_size_m)
-    outputs = plan_outputs(Path(output), scene.source, settings)
+    outputs = plan_outputs(Path(output), scene.source, settings, corrected=corrected)
     if settings.calibration is not None:
         read_calibration(Path(settings.calibration))
     entry = zoo_entry(str(model)) if isinstance(model, str | Path) else None
@@ -246,7 +259,15 @@ def store(rows: Generator[FinishedRows], plan: MapPlan, partial: PartialMap) -> 
     return tally
 
 
-def stored(rows: FinishedRows, plan: MapPlan) -> Pixels:
+class Kept(Told, Protocol):
+    """A plan whose rows are kept until the map is whole: of a scene, or of a cell."""
+
+    @property
+    def regrids(self) -> bool:
+        """Whether the map's grid is another than the model's."""
+
+
+def stored(rows: FinishedRows, plan: Kept) -> Pixels:
     """Return rows as they are kept until the map is whole.
 
     Rows that will be resampled are kept in metres; on the way to the scene's own grid they keep
@@ -265,7 +286,7 @@ def stored(rows: FinishedRows, plan: MapPlan) -> Pixels:
     return np.moveaxis(bands, 0, -1) if plan.interval else bands[0]
 
 
-def row_dtype(plan: MapPlan) -> str:
+def row_dtype(plan: Kept) -> str:
     """Return the type of the rows that are kept until the map is whole."""
     return "float32" if plan.regrids else plan.encoding.dtype
 

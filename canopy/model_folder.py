@@ -94,6 +94,9 @@ def read_config(path: Path) -> tuple[ModelCard, Architecture]:
     except (OSError, ValueError) as error:
         msg = f"{path} cannot be read as JSON ({error}): expected a model's configuration"
         raise ModelError(msg) from error
+    if isinstance(values, dict) and values.get("kind") == "correction":
+        msg = f"{path} is of a correction network, no height model: give it as --correction"
+        raise ModelError(msg)
     if not isinstance(values, dict) or "architecture" not in values:
         msg = f"{path} has no architecture: expected the configuration of a canopy height model"
         raise ModelError(msg)
@@ -120,6 +123,9 @@ def build(kind: type[Settings], values: object, path: Path) -> Settings:
     converted: dict[str, Any] = {}
     for name, value in values.items():
         hint = hints[name]
+        if (items := item_class(hint)) and isinstance(value, list):
+            converted[name] = tuple(build(items, item, path) for item in value)
+            continue
         if settings := settings_class(hint, value, f"{path}: {name}"):
             converted[name] = build(settings, value, path)
             continue
@@ -133,6 +139,14 @@ def build(kind: type[Settings], values: object, path: Path) -> Settings:
     except (TypeError, ValueError) as error:
         msg = f"{path}: {kind.__name__} cannot be made ({error})"
         raise ModelError(msg) from error
+
+
+def item_class(hint: Any) -> type[Any] | None:  # noqa: ANN401 - a type
+    """Return the dataclass of the items of a tuple of any length, None for any other type."""
+    inside = get_args(hint) if get_origin(hint) is tuple else ()
+    if inside[1:] != (Ellipsis,) or not isinstance(inside[0], type):
+        return None
+    return inside[0] if is_dataclass(inside[0]) else None
 
 
 def settings_class(hint: Any, value: object, where: str) -> type[Any] | None:  # noqa: ANN401 - a type

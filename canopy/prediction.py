@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -12,25 +12,52 @@ from canopy.colour_field import ColourField
 from canopy.errors import RunError
 from canopy.prefetch import prefetched
 from canopy.radiometry import as_unit
-from geo.axis_weights import HALF, LEAST_WEIGHT
-from geo.scene_reader import read_on
 from geo.tiles import Mosaic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from canopy.colour_field import Floats
+    from canopy.colour_matching import ColourMatcher
     from canopy.forward import Forward
     from canopy.height_model import HeightModel
-    from canopy.map_plan import MapPlan
+    from geo.grid import Grid
     from geo.raster import Mask, Pixels
     from geo.scene_reader import StripReader
-    from geo.tiles import Heights, Span
+    from geo.tiles import Heights, Span, TilePlan
 
     Progress = Callable[[int, int], None]
 
 LAYERS = 2
 """Heights, and the scale of their errors."""
+
+
+class TilesToPredict(Protocol):
+    """What prediction needs to know: a scene's plan, or that of a cell of ground."""
+
+    @property
+    def grid(self) -> Grid:
+        """Where the model sees imagery, at its GSD."""
+
+    @property
+    def tiles(self) -> TilePlan:
+        """Every tile on the grid."""
+
+    @property
+    def batch(self) -> int | None:
+        """Tiles predicted at once; None for what the device can take."""
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the scale of the errors is predicted too."""
+
+    @property
+    def colours(self) -> ColourMatcher | None:
+        """What matches the colours of aerial images; None where they stay."""
+
+    def read(self) -> AbstractContextManager[StripReader]:
+        """Open the imagery for reading on the grid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +97,13 @@ class FinishedRows:
 
 
 def finished_rows(
-    plan: MapPlan,
+    plan: TilesToPredict,
     model: HeightModel,
     *,
     first: int = 0,
     carry: Heights | None = None,
     progress: Progress | None = None,
+    turn: AbstractContextManager[object] | None = None,
 ) -> Generator[FinishedRows]:
     """Yield the rows of a map from top to bottom; reading goes on while the model works.
 
@@ -85,15 +113,15 @@ def finished_rows(
         first: row of tiles to begin with.
         carry: what the mosaic kept after the row of tiles before it.
         progress: told the number of finished tiles and of all tiles.
+        turn: entered before the first tile is predicted, while reading goes on; left at the end.
 
     Raises:
         SceneError: the scene cannot be read to its end.
     """
     mosaic = Mosaic(plan.tiles, carry, layers=LAYERS if plan.scaled else 0)
     across = len(plan.tiles.columns)
-    fill = filling(model, plan)
-    batch = plan.settings.batch or forward_of(plan, model).batch_for(longest_side(plan))
-    with prefetched(read_strips(plan, first, fill)) as strips:
+    batch = plan.batch or forward_of(plan, model).batch_for(longest_side(plan))
+    with prefetched(read_strips(plan, first, filling(model))) as strips, turn or nullcontext():
         for strip in strips:
             span = plan.tiles.rows[strip.index]
             wanted = columns_with_data(plan, strip)
@@ -112,28 +140,28 @@ def finished_rows(
             )
 
 
-def read_strips(plan: MapPlan, first: int, fill: Pixels) -> Generator[Strip]:
+def read_strips(plan: TilesToPredict, first: int, fill: Pixels) -> Generator[Strip]:
     """Yield what each row of tiles reads; rows that two strips share are read once.
 
     Args:
         plan: what is mapped.
         first: row of tiles to begin with.
-        fill: what stands where the scene has no data (3,).
+        fill: what stands where the scene has no data (3,), bytes.
     """
     spans = plan.tiles.rows
     strip: Strip | None = None
-    # On the way back to the scene's own pixels, each of them that is valid needs a height.
-    least = LEAST_WEIGHT if plan.settings.grid == "scene" else HALF
-    with read_on(plan.scene, plan.grid, least=least) as reader, colour_field(plan) as field:
+    with plan.read() as reader, colour_field(plan) as field:
         for index in range(first, len(spans)):
             span = spans[index]
             shared = spans[index - 1].stop - span.start if strip else 0
             rows = range(span.start + shared, min(span.stop, plan.grid.height))
-            pixels, valid = read_rows(plan, reader, rows)
+            raster = reader.read(rows.start, len(rows))
+            pixels, valid = raster.pixels, raster.valid
             if field:
                 pixels = field.apply(as_unit(pixels), rows.start)
             if not valid.all():
-                pixels = np.where(valid, pixels, fill[:, None, None])
+                colour = fill if pixels.dtype == np.uint8 else as_unit(fill)
+                pixels = np.where(valid, pixels, colour[:, None, None])
             if strip and shared:
                 pixels = np.concatenate([strip.pixels[:, -shared:], pixels], axis=1)
                 valid = np.concatenate([strip.valid[-shared:], valid])
@@ -141,35 +169,31 @@ def read_strips(plan: MapPlan, first: int, fill: Pixels) -> Generator[Strip]:
             yield strip
 
 
-def read_rows(plan: MapPlan, reader: StripReader, rows: range) -> tuple[Pixels, Mask]:
-    """Return rows of a scene, stretched where it is, and where it has data."""
-    raster = reader.read(rows.start, len(rows))
-    return plan.stretch.apply(raster.pixels) if plan.stretch else raster.pixels, raster.valid
-
-
 @contextmanager
-def colour_field(plan: MapPlan) -> Iterator[ColourField | None]:
+def colour_field(plan: TilesToPredict) -> Iterator[ColourField | None]:
     """Lend what matches the colours of a scene, with a reader of its own; None where they stay."""
     if plan.colours is None:
         yield None
         return
-    with read_on(plan.scene, plan.grid) as reader:
+    with plan.read() as reader:
 
         def read(first: int, count: int) -> tuple[Floats, Mask]:
-            pixels, valid = read_rows(plan, reader, range(first, first + count))
-            return as_unit(pixels), valid
+            raster = reader.read(first, count)
+            return as_unit(raster.pixels), raster.valid
 
         yield ColourField(plan.colours, plan.grid.shape, read)
 
 
-def filling(model: HeightModel, plan: MapPlan) -> Pixels:
-    """Return the colour (3,) of missing pixels: the model's mean, to it neither dark nor bright."""
-    mean = np.asarray(model.card.mean)
-    real = plan.stretch or plan.colours
-    return mean.astype(np.float32) if real else np.rint(mean * 255).astype(np.uint8)
+def filling(model: HeightModel) -> Pixels:
+    """Return the colour (3,) of missing pixels: the model's mean, to it neither dark nor bright.
+
+    Bytes, so that neighbours of which one is read as bytes and one as real numbers get the same.
+    """
+    colour: Pixels = np.rint(np.asarray(model.card.mean) * 255).astype(np.uint8)
+    return colour
 
 
-def columns_with_data(plan: MapPlan, strip: Strip) -> list[int]:
+def columns_with_data(plan: TilesToPredict, strip: Strip) -> list[int]:
     """Return the tiles of a strip whose part of the map has any data."""
     rows = plan.tiles.rows[strip.index].used
     return [
@@ -180,7 +204,7 @@ def columns_with_data(plan: MapPlan, strip: Strip) -> list[int]:
 
 
 def predict(
-    plan: MapPlan,
+    plan: TilesToPredict,
     model: HeightModel,
     strip: Strip,
     batches: Iterable[list[int]],
@@ -207,21 +231,21 @@ def predict(
             progress(before + batch[-1] + 1, plan.tiles.count)
 
 
-def layers_of(plan: MapPlan, model: HeightModel, tiles: Pixels) -> Heights:
+def layers_of(plan: TilesToPredict, model: HeightModel, tiles: Pixels) -> Heights:
     """Return heights (tiles, rows, columns), or heights and scale (tiles, rows, columns, 2) [m]."""
     if plan.scaled:
         return np.stack(model.predict_with_scale(tiles), axis=-1)
     return model.predict(tiles)
 
 
-def forward_of(plan: MapPlan, model: HeightModel) -> Forward:
+def forward_of(plan: TilesToPredict, model: HeightModel) -> Forward:
     """Return what runs the network for a plan."""
     if plan.scaled and model.scale == "bins":
         return model.forward_with_spread
     return model.forward
 
 
-def longest_side(plan: MapPlan) -> int:
+def longest_side(plan: TilesToPredict) -> int:
     """Return the longest side of a plan's tiles [px]."""
     return max(span.stop - span.start for span in (plan.tiles.rows[0], plan.tiles.columns[0]))
 

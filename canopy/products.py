@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import rasterio
 from rasterio.enums import Resampling
 
 from canopy.version import __version__
-from geo.acquisition import acquisition_from_tags
+from geo.acquisition import Acquisition, acquisition_from_tags
 from geo.cog import check_cog, write_cog
 from geo.encoding import find_encoding
 from geo.ground import ground_pixel_m
@@ -29,10 +29,13 @@ from geo.stac_item import describe_height_map, write_item
 from geo.style import display_maximum, write_qml
 
 if TYPE_CHECKING:
+    import pystac
+
     from canopy.height_model import HeightModel
-    from canopy.intervals import Calibration
+    from canopy.intervals import Calibration, HeightInterval
     from canopy.map_plan import MapPlan
     from canopy.map_settings import MapSettings
+    from geo.encoding import Encoding
     from geo.grid import Grid
     from geo.partial_map import PartialMap
     from geo.raster import Mask, Pixels
@@ -56,26 +59,64 @@ class Outputs:
         style: the QGIS style.
         preview: the picture, or None.
         item: the STAC item, or None.
+        factors: what a correction multiplied heights by, or None.
     """
 
     map: Path
     style: Path
     preview: Path | None
     item: Path | None
+    factors: Path | None = None
 
     @property
     def files(self) -> list[Path]:
         """All of them, the map last: where it stands, the others do too."""
-        return [path for path in (self.style, self.preview, self.item, self.map) if path]
+        named = (self.style, self.preview, self.item, self.factors, self.map)
+        return [path for path in named if path]
 
 
-def plan_outputs(output: Path, source: str, settings: MapSettings) -> Outputs:
+class CorrectedRows(Protocol):
+    """Rows of a map that a correction has changed."""
+
+    @property
+    def raster(self) -> RawRaster:
+        """The rows, on the grid and in the encoding of the map."""
+
+    @property
+    def lineage(self) -> str:
+        """What was done to them, in a sentence."""
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Numbers of it, as JSON values."""
+
+    def write_factors(self, path: Path) -> None:
+        """Write what heights were multiplied by as a COG."""
+
+    def tell(self, item: pystac.Item, factors: Path) -> None:
+        """Add to an item what was done, and the file of factors beside it."""
+
+
+class HeightCorrection(Protocol):
+    """What changes the heights of a finished map before it becomes files."""
+
+    def check(self, plan: MapPlan) -> None:
+        """Refuse, before anything is mapped, a plan whose map it cannot correct."""
+
+    def apply(self, raster: RawRaster, plan: MapPlan, facts: BandFacts) -> CorrectedRows:
+        """Return the rows of a map, described by facts, corrected."""
+
+
+def plan_outputs(
+    output: Path, source: str, settings: MapSettings, *, corrected: bool = False
+) -> Outputs:
     """Decide where the files of a map will stand, and that they may.
 
     Args:
         output: where the map will stand.
         source: the scene, which must not be written over.
         settings: what the user chose.
+        corrected: whether the map is corrected, which adds a file of factors.
 
     Raises:
         OutputError: one would replace the scene, or what may not be overwritten; or the folder
@@ -86,6 +127,7 @@ def plan_outputs(output: Path, source: str, settings: MapSettings) -> Outputs:
         style=output.with_suffix(".qml"),
         preview=output.with_suffix(".preview.png") if settings.preview else None,
         item=output.with_suffix(".json") if settings.stac else None,
+        factors=output.with_suffix(".factor.tif") if corrected else None,
     )
     refuse_raster(output, "a map")
     # A run that was killed while its files were put in place has left some of them.
@@ -103,16 +145,29 @@ class Statistics:
     Attributes:
         heights: the heights.
         interval: their intervals; None for heights alone.
+        correction: numbers of their correction; None where there was none.
     """
 
     heights: HeightSummary
     interval: IntervalFacts | None
+    correction: dict[str, Any] | None = None
 
 
 def write_products(
-    partial: PartialMap, plan: MapPlan, model: HeightModel, outputs: Outputs
+    partial: PartialMap,
+    plan: MapPlan,
+    model: HeightModel,
+    outputs: Outputs,
+    correction: HeightCorrection | None = None,
 ) -> Statistics:
     """Make all files of a finished map in the folder of the unfinished one, then put them in place.
+
+    Args:
+        partial: the rows of the map, as they were predicted.
+        plan: how they came to be.
+        model: what predicted them.
+        outputs: where the files will stand.
+        correction: what changes the heights first; None for nothing.
 
     Returns:
         What the map holds.
@@ -123,23 +178,55 @@ def write_products(
     made = Outputs(
         **{name: path and partial.folder / path.name for name, path in vars(outputs).items()}
     )
-    raster = encoded_rows(partial, plan)
+    raster, facts = encoded_rows(partial, plan), band_facts(plan, model)
+    corrected = correction.apply(raster, plan, facts) if correction else None
+    if corrected and made.factors:
+        corrected.write_factors(made.factors)
+        raster = corrected.raster
+        facts = replace(facts, tags={**facts.tags, "CORRECTION": corrected.lineage})
     heights = summary_of(raster, 1, plan)
-    statistics = Statistics(heights=heights, interval=interval_facts(raster, plan))
-    write_cog(raster.describe(band_facts(plan, model)), made.map)
+    statistics = Statistics(
+        heights=heights,
+        interval=interval_facts(raster, plan),
+        correction=corrected.details if corrected else None,
+    )
+    write_cog(raster.describe(facts), made.map)
     check_cog(made.map)
     top = display_maximum(heights.percentiles_m[98])
     write_qml(made.style, top)
     if made.preview:
         draw_preview(made, plan, model, top)
     if made.item and outputs.item:
-        write_item_of(made, outputs.item, plan, model, statistics, top)
+        item = item_of(made, outputs.item, plan, model, statistics, top)
+        if corrected and made.factors:
+            corrected.tell(item, made.factors)
+        write_item(item, made.item)
     for path in outputs.files:
         (partial.folder / path.name).replace(path)
     return statistics
 
 
-def summary_of(raster: RawRaster, band: int, plan: MapPlan) -> HeightSummary:
+class Told(Protocol):
+    """What the files of a map tell of how it was made: the plan of a scene, or of a cell."""
+
+    @property
+    def encoding(self) -> Encoding:
+        """How heights are stored."""
+
+    @property
+    def interval(self) -> HeightInterval | None:
+        """What makes an interval of each height."""
+
+    @property
+    def settings(self) -> MapSettings:
+        """What the user chose."""
+
+    @property
+    def source_name(self) -> str:
+        """What the map is made from."""
+
+
+def summary_of(raster: RawRaster, band: int, plan: Told) -> HeightSummary:
     """Return the statistics of a band of encoded rows."""
     strips = (
         raster.read(row, min(STRIP_PX, raster.grid.height - row), band)
@@ -148,7 +235,7 @@ def summary_of(raster: RawRaster, band: int, plan: MapPlan) -> HeightSummary:
     return summarise_heights(strips, plan.encoding)
 
 
-def interval_facts(raster: RawRaster, plan: MapPlan) -> IntervalFacts | None:
+def interval_facts(raster: RawRaster, plan: Told) -> IntervalFacts | None:
     """Return what is told of the intervals of a map; None for heights alone."""
     if plan.interval is None:
         return None
@@ -188,7 +275,7 @@ def encoded_rows(partial: PartialMap, plan: MapPlan) -> RawRaster:
     return target
 
 
-def band_facts(plan: MapPlan, model: HeightModel | None) -> BandFacts:
+def band_facts(plan: Told, model: HeightModel | None) -> BandFacts:
     """Return what the file of a map says of itself; without a model, of rows to be regridded."""
     encoding = plan.encoding if model else find_encoding("float32")
     card = model.card if model else None
@@ -196,7 +283,7 @@ def band_facts(plan: MapPlan, model: HeightModel | None) -> BandFacts:
         "AREA_OR_POINT": "Area",
         "TIFFTAG_SOFTWARE": f"{SOFTWARE} {__version__}",
         "TIFFTAG_IMAGEDESCRIPTION": f"{DESCRIPTION} [{UNIT}]",
-        "SOURCE": source_name(plan.scene.source),
+        "SOURCE": plan.source_name,
     }
     if card and model:
         tags |= {
@@ -289,27 +376,39 @@ def scaled(grid: Grid, factor: float) -> Grid:
     return grid.scaled_to(height, width)
 
 
-def write_item_of(
+def model_reference(model: HeightModel) -> ModelReference:
+    """Return how an item names the model that made its map."""
+    card = model.card
+    return ModelReference(
+        name=card.name,
+        version=card.version,
+        href=card.url or None,
+        licence=card.licence,
+        weights_sha256=model.fingerprint or None,
+    )
+
+
+def acquisition_of(plan: MapPlan) -> Acquisition | None:
+    """Return when a scene was taken: as a user says, else as its tags do."""
+    if plan.settings.acquired is not None:
+        return Acquisition(moment=plan.settings.acquired, evidence="given with the scene")
+    return acquisition_from_tags(plan.scene.tags)
+
+
+def item_of(
     made: Outputs,
     path: Path,
     plan: MapPlan,
     model: HeightModel,
     statistics: Statistics,
     top: float,
-) -> None:
+) -> pystac.Item:
     """Describe the map as a STAC item whose files all stand beside it."""
-    card = model.card
     facts = HeightMapFacts(
         item_id=path.stem,
         title=f"Canopy height of {Path(plan.scene.source).stem}",
         source=plan.scene.source,
-        model=ModelReference(
-            name=card.name,
-            version=card.version,
-            href=card.url or None,
-            licence=card.licence,
-            weights_sha256=model.fingerprint or None,
-        ),
+        model=model_reference(model),
         software=SOFTWARE,
         software_version=__version__,
         processed=datetime.now(UTC),
@@ -317,11 +416,9 @@ def write_item_of(
         heights=statistics.heights,
         interval=statistics.interval,
         display_maximum_m=top,
-        acquired=acquisition_from_tags(plan.scene.tags),
+        acquired=acquisition_of(plan),
         preview=made.preview,
         style=made.style,
         staged_in=made.map.parent,
     )
-    item = describe_height_map(made.map, facts, path)
-    if made.item:
-        write_item(item, made.item)
+    return describe_height_map(made.map, facts, path)

@@ -11,9 +11,11 @@ from canopy.errors import CanopyError, FetchError, RunError
 from cli.calibrate import calibrate_model
 from cli.chips import cut_chips
 from cli.console import say
+from cli.correct import correct_heights
 from cli.evaluate import evaluate_height_map
+from cli.gedi import gedi
 from cli.lidar import lidar
-from cli.map import map_scene
+from cli.map import map_canopy
 from cli.models import models
 from cli.register import register_heights
 from cli.search import search_imagery
@@ -21,10 +23,14 @@ from cli.simulate import simulate
 from cli.train import train
 from geo.catalog.errors import CatalogDownError
 from geo.errors import ConnectionLostError, GeoError, MapFileError
+from geo.gedi.errors import DownloadError, GranuleError
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
 
-FAILURES = (CatalogDownError, ConnectionLostError, FetchError, MapFileError, RunError)
+FAILURES = (
+    CatalogDownError, ConnectionLostError, DownloadError, FetchError, GranuleError, MapFileError,
+    RunError,
+)  # fmt: skip
 """Errors of a run that was asked for rightly."""
 
 app = typer.Typer(
@@ -35,14 +41,16 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(name="map")(map_scene)
+app.command(name="map")(map_canopy)
 app.command(name="search")(search_imagery)
 app.command(name="simulate")(simulate)
 app.command(name="evaluate")(evaluate_height_map)
 app.command(name="calibrate")(calibrate_model)
 app.command(name="chips")(cut_chips)
 app.command(name="register")(register_heights)
+app.command(name="correct")(correct_heights)
 app.add_typer(models, name="models")
+app.add_typer(gedi, name="gedi")
 app.add_typer(lidar, name="lidar")
 app.add_typer(train, name="train")
 

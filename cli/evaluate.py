@@ -173,6 +173,8 @@ def summarise(report: Report) -> None:
         say_gap("groups", comparison.get("groups") or {})
         if comparison.get("counted_before"):
             say(f"  {'left out':<24}{comparison['counted_before']} pixels under earlier references")
+        if comparison["kind"] == "footprints":
+            say_filters(comparison["sites"])
         if comparison["skipped"]:
             say(f"  {'skipped':<24}{len(comparison['skipped'])} references")
     say(f"report   {report.folder / 'report.md'}")
@@ -198,6 +200,21 @@ def error_words(comparison: dict[str, Any], key: str, unit: str) -> str:
         return "undefined"
     span = f"  [{found[0]:{sign}.2f}, {found[1]:{sign}.2f}]" if found else ""
     return f"{value:{sign}.2f}{unit}{span}"
+
+
+def say_filters(sites: list[dict[str, Any]]) -> None:
+    """Say which filters footprints went through, what they left out, and which had no columns."""
+    read = sum(site["read"] for site in sites)
+    reasons: dict[str, int] = {}
+    for site in sites:
+        for reason, count in site["left_out"].items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    told = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    say(f"  {f'left out of {read}':<24}{told or 'none'}")
+    for label, key in (("filters applied", "filters"), ("not applied", "filters_lacking")):
+        names = dict.fromkeys(each for site in sites for each in site[key])
+        for number, name in enumerate(names or (["none"] if key == "filters" else [])):
+            say(f"  {'' if number else label:<24}{name}")
 
 
 def say_gap(name: str, gap: dict[str, Any]) -> None:

@@ -1,28 +1,27 @@
-"""``canopy map``: a scene in, a canopy height map out."""
+"""``canopy map``: a scene or an area in, canopy heights out."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from cli.console import download_bar, print_json, progress_bar, say, say_heights, show_notes
+from cli.console import print_json, show_notes
+from cli.map_scene import MapRequest, map_one
 from cli.options import (
     Colours,
     Debug,
     Quiet,
     parse_bands,
     parse_batch,
+    parse_date,
     parse_stretch,
     parse_three,
 )
-
-if TYPE_CHECKING:
-    from canopy.map_report import MapReport
-    from canopy.map_settings import MapSettings
-    from canopy.mapping import MapJob
+from cli.region import RegionOptions, is_region, map_area, one_scene
+from cli.region_options import API, AREA, COLLECTION, AllowLocal, Cloud, Datetime
 
 
 class GridChoice(StrEnum):
@@ -65,13 +64,26 @@ class EncodingChoice(StrEnum):
     uint8_m = "uint8-m"
 
 
-def map_scene(
-    scene: Annotated[
-        str, typer.Argument(metavar="SCENE", help="Imagery: a file, or an http(s), s3 or gs URL.")
-    ],
+def map_canopy(
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUT.tif", help="Where the map will stand.")
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT.tif|DIR|s3://...",
+            help="Where the map will stand: one file for a scene; a folder, or a bucket and a "
+            "prefix, for an area in cells.",
+        ),
     ],
+    scene: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SCENE]",
+            help="Imagery: a file, or an http(s), s3 or gs URL; or STAC: an item, a collection of "
+            "items, a catalog, or a stac-geoparquet table.",
+            show_default=False,
+        ),
+    ] = None,
     model: Annotated[
         str,
         typer.Option(
@@ -148,6 +160,13 @@ def map_scene(
     encoding: Annotated[
         EncodingChoice, typer.Option(help="Metres, centimetres or whole metres.")
     ] = EncodingChoice.float32,
+    acquired: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATE",
+            help="When the imagery was taken, for the STAC item; by default what its tags say.",
+        ),
+    ] = None,
     interval: Annotated[
         float | None,
         typer.Option(
@@ -163,25 +182,75 @@ def map_scene(
             help="What intervals rest on, of `canopy calibrate`; the model's own by default.",
         ),
     ] = None,
+    correction: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|DIR",
+            help="Correct the heights by a network of `canopy train correction`; none by default.",
+        ),
+    ] = None,
     preview: Annotated[bool, typer.Option(help="Draw image and map into OUT.preview.png.")] = True,
     stac: Annotated[bool, typer.Option(help="Write a STAC item, OUT.json.")] = True,
+    area: Annotated[str | None, AREA] = None,
+    api: Annotated[str | None, API] = None,
+    collection: Annotated[str | None, COLLECTION] = None,
+    datetime: Datetime = None,
+    cloud: Cloud = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", help="Most items of the API; 1000 by default.")
+    ] = None,
+    asset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[,NAME,NAME]",
+            help="Asset with red, green and blue, or the three of them; found by default.",
+        ),
+    ] = None,
+    prefer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="newest|cloud|nearest:DATE",
+            help="Image that wins where several show the same ground; newest by default.",
+        ),
+    ] = None,
+    allow_local: AllowLocal = False,
+    cell: Annotated[
+        int | None,
+        typer.Option(metavar="PX", help="Side of a cell, a power of two; 4096 by default."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Processes of a Dask cluster on this machine."),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="tcp://HOST:PORT", help="A Dask cluster that runs already."),
+    ] = None,
+    retries: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Further tries of a cell that fails; 3 by default."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing map.")] = False,
-    resume: Annotated[bool, typer.Option(help="Go on from an interrupted run.")] = False,
+    resume: Annotated[
+        bool, typer.Option(help="Go on from an interrupted run; areas always do.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a summary as JSON on standard output.")
     ] = False,
     quiet: Quiet = False,
     debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
-) -> None:
-    """Map the canopy height of SCENE into a cloud-optimized GeoTIFF.
+) -> int:
+    """Map the canopy height of SCENE into a cloud-optimized GeoTIFF, or of an area in cells.
 
-    Beside it stand a QGIS style (.qml), a picture (.preview.png) and a STAC item (.json).
+    Beside a map stand a QGIS style (.qml), a picture (.preview.png) and a STAC item (.json).
+
+    With a folder or s3://bucket/prefix as output, cells of a fixed grid come out, each a COG with
+    its dates and its STAC item, under a collection, a table of items, a mosaic and a report. The
+    same command again makes what is missing or stale. Exit code 1 where cells failed.
     """
     show_notes(quiet=quiet)
     from canopy.map_settings import MapSettings  # noqa: PLC0415 - help must not wait for torch
-    from canopy.mapping import check_request  # noqa: PLC0415
-    from canopy.weights import is_here  # noqa: PLC0415
 
     settings = MapSettings(
         bands=parse_bands(bands),
@@ -199,6 +268,7 @@ def map_scene(
         precision=precision.value,
         compiled=compile_,
         encoding=encoding.value,
+        acquired=parse_date("--acquired", acquired),
         interval=interval,
         calibration=calibration,
         preview=preview,
@@ -206,102 +276,29 @@ def map_scene(
         overwrite=overwrite,
         resume=resume,
     )
-    if missing := [name for name in (model, *colour_models(settings)) if not is_here(name)]:
-        check_request(scene, output, model=model, settings=settings)
-        bring_models(missing, fetches=not dry_run, quiet=quiet)
-    if dry_run:
-        summary = plan_only(scene, output, model, device.value, settings, quiet=quiet)
+    options = RegionOptions(
+        area=area,
+        api=api,
+        collection=collection,
+        datetime=datetime,
+        cloud=cloud,
+        limit=limit,
+        asset=asset,
+        allow_local=allow_local,
+        prefer=prefer,
+        cell=cell,
+        workers=workers,
+        scheduler=scheduler,
+        retries=retries,
+    )
+    request = MapRequest(
+        model=model, device=device.value, settings=settings, quiet=quiet, correction=correction
+    )
+    if is_region(scene, output, options):
+        summary, code = map_area(scene, output, options, request, dry_run=dry_run)
     else:
-        summary = run(scene, output, model, device.value, settings, quiet=quiet)
+        named, request = one_scene(str(scene), options, request)
+        summary, code = map_one(named, Path(output), request, dry_run=dry_run), 0
     if as_json:
         print_json(summary)
-
-
-def colour_models(settings: MapSettings) -> list[str]:
-    """Return the name of the colour-matching network, where a map needs the one of the zoo."""
-    from canopy.weights import COLOURS  # noqa: PLC0415 - help must not wait for torch
-
-    return [COLOURS] if settings.radiometry == "aerial" and settings.colours is None else []
-
-
-def bring_models(names: list[str], *, fetches: bool, quiet: bool) -> None:
-    """Fetch models that are not on this machine, and show how it goes on.
-
-    Raises:
-        ModelError: one cannot be fetched, or nothing shall be fetched.
-    """
-    from canopy.errors import ModelError  # noqa: PLC0415 - help must not wait for torch
-    from canopy.weights import find_model  # noqa: PLC0415
-
-    for name in names:
-        if not fetches:
-            msg = (
-                f"{name} is not on this machine, and a dry run fetches nothing: "
-                f"canopy models fetch {name}"
-            )
-            raise ModelError(msg)
-        with download_bar(name, quiet=quiet) as progress:
-            find_model(name, progress=progress)
-
-
-def plan_only(
-    scene: str, output: Path, model: str, device: str, settings: MapSettings, *, quiet: bool
-) -> dict[str, Any]:
-    """Say what a run would do, and return it as JSON values."""
-    from canopy.map_report import plan_as_json  # noqa: PLC0415 - help must not wait for torch
-    from canopy.mapping import prepare_map  # noqa: PLC0415
-
-    job = prepare_map(scene, output, model=model, settings=settings, device=device)
-    if not quiet:
-        announce(job)
-    return plan_as_json(job.plan, job.model.card, job.outputs.files)
-
-
-def announce(job: MapJob) -> None:
-    """Say what a run would do."""
-    plan, card = job.plan, job.model.card
-    rows, columns = plan.out_grid.shape
-    crs = plan.out_grid.crs.to_string() if plan.out_grid.crs else "no CRS"
-    say(f"scene    {plan.scene.source}: {plan.scene.gsd_m:.3g} m pixels, {plan.scene.dtype}")
-    say(f"map      {job.outputs.map}: {columns} x {rows} px of {plan.pixel_m:.3g} m, {crs}")
-    say(f"model    {card.name} {card.version}, {plan.tiles.count} tiles")
-    if plan.interval:
-        made = plan.interval.calibration
-        say(f"interval {plan.interval.title}, calibrated on {made.plots} plots: {made.data}")
-    say("dry run: nothing was written")
-
-
-def run(
-    scene: str, output: Path, model: str, device: str, settings: MapSettings, *, quiet: bool
-) -> dict[str, Any]:
-    """Make the map, say what came of it, and return it as JSON values."""
-    from canopy.mapping import map_heights  # noqa: PLC0415 - help must not wait for torch
-
-    with progress_bar("mapping", quiet=quiet) as progress:
-        report = map_heights(
-            scene, output, model=model, settings=settings, device=device, progress=progress
-        )
-    if not quiet:
-        summarise(report)
-    return report.as_json()
-
-
-def summarise(report: MapReport) -> None:
-    """Say what a map holds and where its companions are."""
-    heights, grid = report.heights, report.grid
-    crs = grid.crs.to_string() if grid.crs else "no CRS"
-    say(f"map      {report.map}: {grid.width} x {grid.height} px, {crs}")
-    say_heights(heights, none="the scene has no valid pixel")
-    if (interval := report.interval) and report.heights.valid_percent:
-        say(
-            f"interval {100 * interval.level:g} %: {interval.lower.mean_m:.1f} to "
-            f"{interval.upper.mean_m:.1f} m in the mean, calibrated on {interval.calibration}"
-        )
-    beside = [path.name for path in (report.style, report.preview, report.item) if path]
-    say(f"beside   {', '.join(beside)}")
-    say(
-        f"run      {report.seconds:.1f} s, {report.tiles_run} tiles, "
-        f"{report.tiles_skipped} without data skipped, {report.tiles_resumed} kept from before"
-    )
-    card = report.model
-    say(f"model    {card.name} {card.version}{f': {card.notice}' if card.notice else ''}")
+    return code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -47,6 +48,22 @@ def parse_three(option: str, text: str | None) -> tuple[float, float, float] | N
         msg = f"{option} {text}: expected three numbers, of red, green and blue in [0, 1]"
         raise typer.BadParameter(msg) from error
     return red, green, blue
+
+
+def parse_date(option: str, text: str | None) -> datetime | None:
+    """Return the moment of a text such as 2022-06-01 or 2022-06-01T10:30, UTC unless it says else.
+
+    Raises:
+        BadParameter: it is none.
+    """
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        msg = f"{option} {text}: expected a date such as 2022-06-01"
+        raise typer.BadParameter(msg) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def parse_batch(text: str) -> int | None:

@@ -9,6 +9,14 @@ import typer
 
 from cli.console import print_json, print_table, say, show_notes
 from cli.options import Debug, Quiet  # noqa: TC001 - Typer reads the annotations
+from cli.region_options import (
+    API,
+    AREA,
+    COLLECTION,
+    AllowLocal,
+    Cloud,
+    Datetime,
+)
 
 if TYPE_CHECKING:
     from geo.catalog.findings import Group
@@ -19,52 +27,20 @@ SHOWN = 3
 
 
 def search_imagery(
-    api: Annotated[
-        str,
-        typer.Option(
-            metavar="URL|NAME",
-            help="STAC API: a URL, or planetary-computer, earth-search, openaerialmap, swisstopo, "
-            "usgs-landsat, copernicus, digital-earth-africa, digital-earth-australia, "
-            "brazil-data-cube.",
-        ),
-    ],
-    collection: Annotated[str, typer.Option(metavar="ID", help="Collection of the API: naip.")],
-    area: Annotated[
-        str,
-        typer.Option(
-            metavar="AREA",
-            help="west,south,east,north in degrees, or a vector file (GeoJSON, GPKG, ...) in any "
-            "CRS, whose polygons are united. West > east crosses the antimeridian.",
-        ),
-    ],
+    api: Annotated[str, API],
+    collection: Annotated[str, COLLECTION],
+    area: Annotated[str, AREA],
     output: Annotated[
         Path,
         typer.Option("--output", "-o", metavar="ITEMS", help="items.json or items.parquet."),
     ],
-    datetime: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SPAN", help="2022, 2022-06, 2021-05-01/2022-09-30, 2020/.. and alike."
-        ),
-    ] = None,
-    cloud: Annotated[
-        float | None,
-        typer.Option(
-            metavar="PERCENT", help="Most cloud; images that do not tell theirs are left out."
-        ),
-    ] = None,
+    datetime: Datetime = None,
+    cloud: Cloud = None,
     limit: Annotated[int, typer.Option(metavar="N", help="Most items.")] = 1000,
     time_limit: Annotated[
         float, typer.Option(metavar="S", help="Seconds after which the API is given up.")
     ] = 300.0,
-    allow_local: Annotated[
-        bool,
-        typer.Option(
-            "--allow-local",
-            help="Trust the API also where it points at files of this machine or at addresses "
-            "inside your network.",
-        ),
-    ] = False,
+    allow_local: AllowLocal = False,
     preview: Annotated[bool, typer.Option(help="Draw a map into ITEMS.preview.png.")] = True,
     overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
     as_json: Annotated[

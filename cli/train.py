@@ -1,4 +1,4 @@
-"""``canopy train``: models that learn from imagery and lidar, as chips or as small plots."""
+"""``canopy train``: models that learn from imagery and lidar, of aircraft or of satellites."""
 
 from __future__ import annotations
 
@@ -72,6 +72,42 @@ def fit_decoder(
         print_json({"path": str(trained.folder), "validation": trained.validation})
 
 
+@train.command(name="correction")
+def fit_correction(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG.yaml", help="Images, footprints, network, steps.")
+    ],
+    output: Output,
+    resume: Resume = False,
+    threads: Threads = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
+) -> None:
+    """Teach a correction network the footprints of space lidar over images.
+
+    DIR then holds a network as `canopy correct --model DIR` and `canopy map --correction DIR` take
+    it, and the log, the curves and the resolved settings beside it.
+    """
+    show_notes(quiet=quiet)
+    with training_installed(threads):
+        from canopy.correction_network.train import train_correction  # noqa: PLC0415
+    with progress_bar("training", quiet=quiet, unit="steps") as progress:
+        trained = train_correction(config, output, resume=resume, progress=progress)
+    learned, aside = trained.footprints
+    words = ", ".join(f"{name} {value}" for name, value in trained.validation.items())
+    if not quiet:
+        say(f"model    {trained.folder}: {words}; {learned} footprints learned, {aside} kept aside")
+    if as_json:
+        print_json(
+            {
+                "path": str(trained.folder),
+                "footprints": {"learned": learned, "kept_aside": aside},
+                "validation": trained.validation,
+            }
+        )
+
+
 @train.command(name="plots")
 def fit_plots(
     recipe: Recipe,
@@ -138,7 +174,7 @@ def validate(
         )
     choices = ValidationSettings(
         data=data,
-        only=tuple((only or "").split(",")) if only else (),
+        only=() if only is None else tuple(only.split(",")),
         seeds=parse_seeds(seeds),
         final=final or "",
         resume=resume,

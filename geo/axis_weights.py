@@ -79,7 +79,8 @@ def resample(
         return stored_as(means, pixels.dtype), np.ones(means.shape[1:], bool)
     means = weighted(np.where(valid, pixels, 0).astype(exact), down, across)
     share = weighted(valid[None].astype(np.float32), down, across)
-    means /= np.maximum(share, LEAST_WEIGHT)
+    # What lacks nothing is not divided: it stays, to the last bit, what it is without holes near.
+    means /= np.where(share > 1 - LEAST_WEIGHT, 1, np.maximum(share, LEAST_WEIGHT))
     return stored_as(means, pixels.dtype), share[0] >= least
 
 

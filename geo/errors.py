@@ -33,3 +33,19 @@ class OutputError(GeoError):
 
 class ResumeError(GeoError):
     """An unfinished map cannot be gone on with as it was asked."""
+
+
+class StoreError(GeoError):
+    """A folder or bucket for products cannot be used as it was named."""
+
+
+class NoSuchProductError(StoreError):
+    """A folder or bucket has no product of that name."""
+
+
+class StoreDownError(StoreError):
+    """A bucket does not answer just now; the same request may be met later."""
+
+
+class BusyError(OutputError):
+    """Another run is writing the same output."""

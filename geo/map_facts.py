@@ -104,6 +104,21 @@ class AcquisitionInterval:
 
 
 @dataclass(frozen=True, kw_only=True)
+class View:
+    """How the imagery saw the ground, the mean over the map; None where no image tells.
+
+    Attributes:
+        sun_elevation_deg: angle of the sun above the horizon [degrees].
+        off_nadir_deg: angle between the line of sight and the vertical [degrees].
+        gsd_m: ground sampling distance of the imagery [m].
+    """
+
+    sun_elevation_deg: float | None = None
+    off_nadir_deg: float | None = None
+    gsd_m: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class HeightMapFacts:
     """What the file of a height map does not tell by itself.
 
@@ -126,6 +141,8 @@ class HeightMapFacts:
         preview: the preview PNG, where one was written.
         style: the QGIS style, where one was written.
         density: a COG of points per square metre, where one was written.
+        dates: a COG of the day on which each pixel's image was taken, where one was written.
+        view: how the imagery saw the ground, where that is known.
         staged_in: folder in which map and companions wait to be moved beside the item; None
             where they already stand where they will stay.
     """
@@ -146,6 +163,8 @@ class HeightMapFacts:
     preview: Path | None = None
     style: Path | None = None
     density: Path | None = None
+    dates: Path | None = None
+    view: View | None = None
     staged_in: Path | None = None
 
     @property

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from geo.grid import Grid
     from geo.raster import Pixels
 
-GDAL_TYPES = {"float32": "Float32", "int16": "Int16", "uint8": "Byte"}
+GDAL_TYPES = {"float32": "Float32", "int16": "Int16", "int32": "Int32", "uint8": "Byte"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import urllib.error
 import urllib.request
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -19,7 +22,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.transform import GCPTransformer, from_gcps
 
 from geo.bands import Bands, choose_bands
-from geo.errors import SceneError
+from geo.errors import ConnectionLostError, SceneError
 from geo.grid import Grid
 from geo.ground import ground_pixel_m
 
@@ -31,7 +34,8 @@ if TYPE_CHECKING:
 
     from geo.ground import Locator
 
-REMOTE = ("http://", "https://", "s3://", "gs://")
+WEB = ("http://", "https://")
+REMOTE = (*WEB, "s3://", "gs://")
 
 GDAL_PREFIXES = {"http": "/vsicurl/http", "s3://": "/vsis3/", "gs://": "/vsigs/"}
 """How GDAL itself names what lies on a server."""
@@ -44,11 +48,39 @@ GDAL_OPTIONS = {
     "GDAL_CACHEMAX": 64,
     # A truncated JPEG is an error, not a grey area.
     "GDAL_ERROR_ON_LIBJPEG_WARNING": "YES",
+    # What of a remote file was read is forgotten when it is closed: GDAL keeps the part of a body
+    # that came before a connection broke as if it were whole, and no later try would mend it.
+    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/:/vsigs/",
     "GDAL_HTTP_MAX_RETRY": 3,
     "GDAL_HTTP_RETRY_DELAY": 1,
     "GDAL_HTTP_TIMEOUT": 60,
     "GDAL_HTTP_CONNECTTIMEOUT": 20,
+    # A server that sends less than this many bytes in a second for so many seconds has stalled.
+    "GDAL_HTTP_LOW_SPEED_LIMIT": 1000,
+    "GDAL_HTTP_LOW_SPEED_TIME": 20,
 }
+
+# How long servers are waited for is a matter of the network: the environment has the last word.
+for _name in [name for name in GDAL_OPTIONS if name.startswith("GDAL_HTTP_")]:
+    if _name in os.environ:
+        del GDAL_OPTIONS[_name]
+
+ANSWER_S = 5.0
+"""How long a server may take to say why a file cannot be read [s]."""
+
+RASTER_HEADS = (
+    b"II*\0",
+    b"MM\0*",
+    b"II+\0",
+    b"MM\0+",
+    b"\xff\xd8\xff",
+    b"\x89PNG",
+    b"\0\0\0\x0cjP",
+)
+"""How files of the usual formats begin: TIFF, BigTIFF, JPEG, PNG, JPEG 2000."""
+
+BUSY = (408, 425, 429)
+"""Answers of servers that ask for another try, beside all from 500 on."""
 
 REMOTE_OPTIONS = {
     # No listing of the folder that holds a remote file: it is slow and often forbidden.
@@ -138,24 +170,37 @@ def open_scene(
     source = str(source)
     refuse_what_is_no_raster(source)
     with reading(source), open_raster(source) as dataset:
-        if not dataset.count:
-            msg = f"{source} holds {len(dataset.subdatasets)} rasters: name one of them"
-            raise SceneError(msg)
-        dtype = dataset.dtypes[0]
-        if "complex" in dtype:
-            msg = f"{source} has {dtype} pixels: expected whole or real numbers, give an image"
-            raise SceneError(msg)
-        gcps = only_gcps(dataset)
-        return Scene(
-            source=source,
-            grid=scene_grid(dataset, source, pixel_size_m),
-            bands=choose_bands(dataset, bands),
-            dtype=dtype,
-            nodata=dataset.nodata,
-            driver=dataset.driver,
-            gcps=gcps,
-            tags=dataset.tags(),
-        )
+        return scene_of(dataset, source, bands, pixel_size_m)
+
+
+def scene_of(
+    dataset: DatasetReader,
+    source: str,
+    bands: Sequence[int] | None = None,
+    pixel_size_m: float | None = None,
+) -> Scene:
+    """Return what an open dataset is, without reading its pixels; see :func:`open_scene`.
+
+    Raises:
+        SceneError: it has no colours, or no georeference.
+    """
+    if not dataset.count:
+        msg = f"{source} holds {len(dataset.subdatasets)} rasters: name one of them"
+        raise SceneError(msg)
+    dtype = dataset.dtypes[0]
+    if "complex" in dtype:
+        msg = f"{source} has {dtype} pixels: expected whole or real numbers, give an image"
+        raise SceneError(msg)
+    return Scene(
+        source=source,
+        grid=scene_grid(dataset, source, pixel_size_m),
+        bands=choose_bands(dataset, bands),
+        dtype=dtype,
+        nodata=dataset.nodata,
+        driver=dataset.driver,
+        gcps=only_gcps(dataset),
+        tags=dataset.tags(),
+    )
 
 
 @contextmanager
@@ -166,7 +211,7 @@ def reading(source: str) -> Iterator[None]:
         with rasterio.Env(**options):
             yield
     except RasterioError as error:
-        raise SceneError(reason_unreadable(source, error)) from error
+        raise unreadable(source, error) from error
 
 
 def open_raster(source: str) -> DatasetReader:
@@ -240,25 +285,54 @@ def is_html(head: bytes) -> bool:
     return start.startswith((b"<!doctype html", b"<html"))
 
 
+def unreadable(source: str, error: Exception) -> SceneError:
+    """Return the error of a source that GDAL cannot read: whether another try may help is told."""
+    answer = server_answer(source) if source.startswith(WEB) else None
+    kind = ConnectionLostError if answer and answer.passing else SceneError
+    return kind(_reason(source, error, answer))
+
+
 def reason_unreadable(source: str, error: Exception) -> str:
     """Say in one line why GDAL cannot read a source."""
+    return str(unreadable(source, error))
+
+
+def _reason(source: str, error: Exception, answer: ServerAnswer | None) -> str:
+    """Say in one line why GDAL cannot read a source, and what its server says."""
+    if answer and answer.text:
+        return f"{source} cannot be read: {answer.text}, check the address"
     cause = error.__cause__ or error
     detail = " ".join(str(cause).split()).replace(f"'{source}' ", "").removeprefix(f"{source}: ")
-    if source.startswith(("http://", "https://")) and (answer := server_answer(source)):
-        return f"{source} cannot be read: {answer}, check the address"
     return f"{source} cannot be read as a raster ({detail}): truncated, corrupt or no image"
 
 
-def server_answer(url: str) -> str | None:
-    """Say what a server answers if it is no raster, or None."""
+class ServerAnswer(NamedTuple):
+    """What a server answers that is asked for a file which could not be read.
+
+    Attributes:
+        text: what is wrong with it; None where nothing is.
+        passing: whether another try may help: the server is busy or gone, or sends a raster now.
+    """
+
+    text: str | None
+    passing: bool
+
+
+def server_answer(url: str) -> ServerAnswer:
+    """Ask a server for the first bytes of a file."""
     request = urllib.request.Request(url, headers={"Range": "bytes=0-511"})  # noqa: S310 - http(s) only
     try:
-        with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310
-            return "the server sends an HTML page" if is_html(response.read(512)) else None
+        with urllib.request.urlopen(request, timeout=ANSWER_S) as response:  # noqa: S310
+            head: bytes = response.read(512)
     except urllib.error.HTTPError as error:
-        return f"the server answers {error.code} {error.reason}"
-    except OSError as error:
-        return f"the server cannot be reached ({getattr(error, 'reason', error)})"
+        busy = error.code in BUSY or error.code >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return ServerAnswer(f"the server answers {error.code} {error.reason}", busy)
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        return ServerAnswer(f"the server cannot be reached ({reason})", passing=True)
+    if is_html(head):
+        return ServerAnswer("the server sends an HTML page", passing=False)
+    return ServerAnswer(None, head.startswith(RASTER_HEADS))
 
 
 def only_gcps(dataset: DatasetReader) -> tuple[GroundControlPoint, ...]:

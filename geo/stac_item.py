@@ -7,7 +7,6 @@ import json
 import math
 import struct
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,6 @@ from pystac.extensions.raster import (
     Statistics,
 )
 from pystac.extensions.render import Render, RenderExtension
-from pystac.utils import datetime_to_str
 from rasterio.crs import CRS
 from rasterio.errors import RasterioIOError
 
@@ -31,28 +29,25 @@ from geo.errors import MapFileError
 from geo.footprint import grid_footprint
 from geo.grid import Grid
 from geo.hrefs import media_type, relative_href, source_href
-from geo.map_facts import AcquisitionInterval
+from geo.item_properties import finite, level_of, moment_of, properties_of
 from geo.style import RAMP_NAME
 from geo.whole_file import whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from geo.map_facts import (
         HeightMapFacts,
         HeightSummary,
-        IntervalFacts,
-        MethodReference,
-        ModelReference,
     )
 
 MAP_ASSET = "canopy_height"
 PREVIEW_ASSET = "preview"
 STYLE_ASSET = "style"
 DENSITY_ASSET = "point_density"
+DATES_ASSET = "acquired"
+NO_DATE = -2147483648
+"""What stands in a layer of dates where a pixel has none."""
+VIEW_SCHEMA = "https://stac-extensions.github.io/view/v1.0.0/schema.json"
 PROCESSING_SCHEMA = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
-# Imagery without a date was taken after this and before it was processed; see _times.
-EARLIEST_IMAGERY = datetime(1900, 1, 1, tzinfo=UTC)
 _SHA256_MULTIHASH = "1220"  # the function sha2-256, then the length of its digest, 32 bytes
 
 
@@ -101,14 +96,15 @@ def describe_height_map(
         id=facts.item_id,
         geometry=footprint.geometry if footprint else None,
         bbox=footprint.bbox if footprint else None,
-        datetime=_moment(facts),
-        properties=_properties(facts),
+        datetime=moment_of(facts),
+        properties=properties_of(facts),
         stac_extensions=[PROCESSING_SCHEMA],
     )
     item.set_self_href(home.as_posix())
     _add_projection(item, layout)
     _add_map(item, Path(cog_path), layout, facts)
     _add_companions(item, facts)
+    _add_view(item, facts)
     _add_render(item, layout, facts)
     _add_links(item, facts)
     return item
@@ -163,120 +159,20 @@ def _read_layout(path: Path) -> _Layout:
         raise MapFileError(msg) from error
 
 
-def _properties(facts: HeightMapFacts) -> dict[str, Any]:
-    """Return the item's properties but for `datetime` and those that the extensions add."""
-    return {
-        "title": facts.title,
-        **_times(facts),
-        "processing:level": _level(facts),
-        "processing:datetime": _utc(facts.processed),
-        "processing:software": {facts.software: facts.software_version},
-        "canopy:height_m": _height_summary(facts),
-        **(_of_interval(facts.interval) if facts.interval else {}),
-        **(_of_model(facts.model) if facts.model else {}),
-        **(_of_method(facts.method) if facts.method else {}),
-    }
-
-
-def _of_interval(interval: IntervalFacts) -> dict[str, Any]:
-    """Return what the item says of the intervals around its heights."""
-    return {
-        "canopy:interval": {
-            "level": interval.level,
-            "calibration": interval.calibration,
-            "mean_lower_m": _finite({"mean": interval.lower.mean_m}).get("mean"),
-            "mean_upper_m": _finite({"mean": interval.upper.mean_m}).get("mean"),
-        }
-    }
-
-
-def _of_model(model: ModelReference) -> dict[str, Any]:
-    """Return what the item says of the model that predicted its heights."""
-    known = {
-        "canopy:model_licence": model.licence,
-        "canopy:model_weights_sha256": model.weights_sha256,
-    }
-    return {
-        "processing:lineage": f"Canopy heights from RGB imagery by {model.name} {model.version}",
-        "canopy:model_name": model.name,
-        "canopy:model_version": model.version,
-    } | {name: value for name, value in known.items() if value}
-
-
-def _of_method(method: MethodReference) -> dict[str, Any]:
-    """Return what the item says of the method that measured its heights."""
-    details = {f"canopy:{name}": value for name, value in method.details.items()}
-    return {"processing:lineage": method.lineage, "canopy:method": method.name, **details}
-
-
-def _level(facts: HeightMapFacts) -> str:
-    """Return the level of processing: a model's output is L4, a measurement on a grid L3."""
-    return "L4" if facts.model else "L3"
-
-
-def _height_summary(facts: HeightMapFacts) -> dict[str, float]:
-    """Return mean, spread, extremes and percentiles in metres."""
-    heights = facts.heights
-    percentiles = {f"p{rank}": height for rank, height in heights.percentiles_m.items()}
-    ends = {"minimum": heights.minimum_m, "maximum": heights.maximum_m}
-    return _finite({"mean": heights.mean_m, "stddev": heights.stddev_m, **ends, **percentiles})
-
-
-def _times(facts: HeightMapFacts) -> dict[str, Any]:
-    """Return when the ground looked like this, and how that is known.
-
-    The time of an item is that of its imagery: trees grow and fall between the flight and the
-    processing, so the time of processing (`created`) never stands in for it. Where the acquisition
-    is unknown the item says just what is known: a null `datetime`, an interval that surely holds
-    the moment, from EARLIEST_IMAGERY to the processing, and `canopy:acquisition` "unknown". A
-    search by date then finds the map for any date, and its reader sees why. A survey that took some
-    time has its interval and likewise a null `datetime`.
-    """
-    processed, acquired = _utc(facts.processed), facts.acquired
-    if isinstance(acquired, AcquisitionInterval):
-        return {
-            "start_datetime": _utc(acquired.start),
-            "end_datetime": _utc(acquired.end),
-            "created": processed,
-            "canopy:acquisition": acquired.evidence,
-        }
-    if acquired is not None:
-        return {"created": processed, "canopy:acquisition": acquired.evidence}
-    return {
-        "start_datetime": _utc(EARLIEST_IMAGERY),
-        "end_datetime": processed,
-        "created": processed,
-        "canopy:acquisition": "unknown",
-    }
-
-
-def _moment(facts: HeightMapFacts) -> datetime | None:
-    """Return the one moment at which the ground looked like this, where it is known."""
-    acquired = facts.acquired
-    if acquired is None or isinstance(acquired, AcquisitionInterval):
-        return None
-    return acquired.moment.astimezone(UTC)
-
-
-def _utc(moment: datetime) -> str:
-    """Return a moment as STAC writes it: in UTC, which pystac leaves to us."""
-    return datetime_to_str(moment.astimezone(UTC))
-
-
 def _add_map(item: pystac.Item, path: Path, layout: _Layout, facts: HeightMapFacts) -> None:
     """Add the map with its bands, and the model that made it if one did."""
     asset = _add_asset(item, MAP_ASSET, path, facts)
     asset.media_type, asset.roles = pystac.MediaType.COG, ["data"]
     asset.title = "Canopy height"
     # As the MLM extension asks of what a model made (its best practices, processing extension).
-    asset.extra_fields["processing:level"] = _level(facts)
+    asset.extra_fields["processing:level"] = level_of(facts)
     if facts.model:
         asset.extra_fields["mlm:name"] = facts.model.name
     _add_bands(asset, layout, facts)
 
 
 def _add_companions(item: pystac.Item, facts: HeightMapFacts) -> None:
-    """Add preview, style and point density, where they were written."""
+    """Add preview, style, point density and dates, where they were written."""
     if facts.preview is not None:
         asset = _add_asset(item, PREVIEW_ASSET, facts.preview, facts)
         asset.media_type, asset.roles = pystac.MediaType.PNG, ["overview", "thumbnail"]
@@ -293,6 +189,14 @@ def _add_companions(item: pystac.Item, facts: HeightMapFacts) -> None:
         asset.title = "Points per square metre"
         band = {"name": "density", "description": "Lidar points per square metre"}
         asset.extra_fields["bands"] = [band | {"data_type": "float32", "unit": "m-2"}]
+    if facts.dates is not None:
+        asset = _add_asset(item, DATES_ASSET, facts.dates, facts)
+        asset.media_type, asset.roles = pystac.MediaType.COG, ["data", "date"]
+        asset.title = "Day on which the image was taken"
+        band = {"name": "acquired", "description": "Days since 1970-01-01 of the pixel's image"}
+        asset.extra_fields["bands"] = [
+            band | {"data_type": "int32", "unit": "d", "nodata": NO_DATE}
+        ]
 
 
 def _add_asset(item: pystac.Item, key: str, path: Path, facts: HeightMapFacts) -> pystac.Asset:
@@ -386,7 +290,7 @@ def _raster_band(heights: HeightSummary, layout: _Layout, pixel_m: float) -> Ras
 
 def _stored_statistics(heights: HeightSummary, layout: _Layout) -> dict[str, float]:
     """Return statistics of the stored values; with no valid pixel just the share of them."""
-    return _finite(
+    return finite(
         {
             "minimum": layout.stored(heights.minimum_m),
             "maximum": layout.stored(heights.maximum_m),
@@ -410,6 +314,22 @@ def _add_render(item: pystac.Item, layout: _Layout, facts: HeightMapFacts) -> No
     RenderExtension.ext(item, add_if_missing=True).apply({MAP_ASSET: render})
 
 
+def _add_view(item: pystac.Item, facts: HeightMapFacts) -> None:
+    """Add how the imagery saw the ground, as far as that is known."""
+    if facts.view is None:
+        return
+    angles = {
+        "view:sun_elevation": facts.view.sun_elevation_deg,
+        "view:off_nadir": facts.view.off_nadir_deg,
+    }
+    known = {name: round(angle, 2) for name, angle in angles.items() if angle is not None}
+    item.properties |= known
+    if known:
+        item.stac_extensions.append(VIEW_SCHEMA)
+    if facts.view.gsd_m is not None:
+        item.properties["gsd"] = round(facts.view.gsd_m, 4)
+
+
 def _add_links(item: pystac.Item, facts: HeightMapFacts) -> None:
     """Link the sources and then the model, all by `derived_from`; the model's has `mlm:name`.
 
@@ -431,12 +351,6 @@ def _add_origin(item: pystac.Item, source: str | Path, title: str, fields: dict[
     kind = media_type(href)
     link = pystac.Link(pystac.RelType.DERIVED_FROM, href, kind, title, extra_fields=fields)
     item.add_link(link)
-
-
-def _finite(numbers: Mapping[str, float]) -> dict[str, float]:
-    """Return the entries that JSON can hold, to four decimals: more would be noise."""
-    rounded = {name: round(float(number), 4) for name, number in numbers.items()}
-    return {name: number for name, number in rounded.items() if math.isfinite(number)}
 
 
 def _json_number(number: float) -> float | str:

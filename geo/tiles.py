@@ -85,17 +85,68 @@ def plan_tiles(height: int, width: int, *, tile: int, overlap: int, multiple: in
     Raises:
         GridError: a tile is no multiple, or the overlap leaves no progress.
     """
+    refuse_tile(tile, overlap, multiple)
+    return TilePlan(
+        height=height,
+        width=width,
+        rows=plan_axis(height, tile, overlap, multiple),
+        columns=plan_axis(width, tile, overlap, multiple),
+    )
+
+
+def refuse_tile(tile: int, overlap: int, multiple: int) -> None:
+    """Refuse tiles that a model does not take, or that leave no progress.
+
+    Raises:
+        GridError: as said.
+    """
     if tile % multiple or tile <= 0:
         msg = f"tile of {tile} px: the model takes multiples of {multiple} px"
         raise GridError(msg)
     if not 0 <= overlap <= tile // 2:
         msg = f"overlap of {overlap} px: expected 0 to {tile // 2}, half a tile of {tile} px"
         raise GridError(msg)
-    return TilePlan(
-        height=height,
-        width=width,
-        rows=plan_axis(height, tile, overlap, multiple),
-        columns=plan_axis(width, tile, overlap, multiple),
+
+
+def endless_axis(pixels: range, tile: int, overlap: int) -> tuple[Span, ...]:
+    """Return the spans of an endless axis that have a part in some of its pixels, in order.
+
+    Tile ``k`` reads from pixel ``k * (tile - overlap)`` on, whatever the pixels that are asked for:
+    two parts of the axis, mapped apart, get the same heights where they meet.
+
+    Args:
+        pixels: the pixels wanted, of an axis that has no end on either side.
+        tile: side of a tile [px].
+        overlap: overlap of neighbours [px], 0 to half a tile.
+    """
+    stride = tile - overlap
+    first, last = (pixels.start - tile) // stride, pixels.stop // stride
+    seams = {
+        index: seam(index * stride, index * stride + overlap, stride - 1)
+        for index in range(first, last + 2)
+    }
+    return tuple(
+        Span(
+            start=index * stride,
+            stop=index * stride + tile,
+            rise=seams[index],
+            fall=seams[index + 1],
+        )
+        for index in range(first, last + 1)
+        if seams[index][0] < pixels.stop and seams[index + 1][1] > pixels.start
+    )
+
+
+def moved(spans: tuple[Span, ...], by: int) -> tuple[Span, ...]:
+    """Return spans counted from another first pixel."""
+    return tuple(
+        Span(
+            start=span.start + by,
+            stop=span.stop + by,
+            rise=(span.rise[0] + by, span.rise[1] + by),
+            fall=(span.fall[0] + by, span.fall[1] + by),
+        )
+        for span in spans
     )
 
 

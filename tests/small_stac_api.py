@@ -219,10 +219,11 @@ def stac_item(name, bbox, **properties):
         "image": {"href": f"https://imagery.example.com/{name}.tif", "type": "image/tiff"}
     }
     geometry = properties.pop("geometry", {"type": "Polygon", "coordinates": [ring]})
+    links = properties.pop("links", [])
     base = {"datetime": "2021-06-01T10:00:00Z", "platform": "plane", "gsd": 0.6}
     return {
         "type": "Feature", "stac_version": "1.0.0", "stac_extensions": [], "id": name,
         "collection": properties.pop("collection", "aerial"), "geometry": geometry,
         "bbox": list(bbox), "properties": base | properties, "assets": assets,
-        "links": properties.pop("links", []),
+        "links": links,
     }  # fmt: skip

@@ -30,12 +30,14 @@ FIXED = {
     "typer",
 }
 
-# Folders that may import what an extra brings, and the extra.
+# Folders, and a file, that may import what an extra brings, and the extra.
 EXTRAS = {
     "supervision": "train",
     "learning": "train",
     "checkpoints": "chmv2",
     "catalog": "planetary-computer",
+    "gedi": "gedi",
+    "bucket_store.py": "s3",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,7 +89,7 @@ def plots_in(folder: Path) -> Iterator[PairFiles]:
         SettingsError: there is none.
     """
     found = False
-    for image in sorted(path for name in IMAGES for path in folder.rglob(name)):
+    for image in sorted(images_in(folder)):
         beside = (image.with_name(name) for name in HEIGHTS)
         heights = next((path for path in beside if path.is_file()), None)
         if heights is None:
@@ -138,3 +139,15 @@ def existing(path: Path) -> Path:
         msg = f"{path} does not exist: expected a file of a pair"
         raise SettingsError(msg)
     return path
+
+
+def images_in(folder: Path) -> Iterator[Path]:
+    """Yield the images in a folder and all below it, also behind links, each real folder once."""
+    seen: set[Path] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        real = Path(place).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(place) / name for name in IMAGES if name in files)

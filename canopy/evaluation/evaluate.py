@@ -207,7 +207,7 @@ class Job:
         """Add the points of a file to a section, or say that none lies on the map."""
         valid = np.isfinite(predicted)
         if not valid.any():
-            skip(section, points.path, "has no point with a height on the map")
+            skip(section, points.path, nothing_of(points))
             return
         groups = np.array(self.groups_at(points) or [""] * len(valid), dtype=object)
         names = sorted({name for name in groups[valid].tolist() if name})
@@ -238,6 +238,8 @@ class Job:
             {
                 "path": points.path,
                 "column": points.column,
+                "filters": points.filters,
+                "filters_lacking": points.lacking,
                 "read": points.read,
                 "left_out": {reason: count for reason, count in left_out.items() if count},
             }
@@ -251,6 +253,14 @@ class Job:
             return self.grouping.groups_at(points.x, points.y, self.map.grid.crs)
         group = self.grouping.group_of(Path(points.path).stem, points.path)
         return [group] * len(points.x)
+
+
+def nothing_of(points: Points) -> str:
+    """Say why no point of a file can be compared."""
+    if len(points.x) or not points.filters:
+        return "has no point with a height on the map"
+    reasons = ", ".join(f"{count} {reason}" for reason, count in points.left_out.items())
+    return f"has no footprint left of {points.read} ({reasons}): --all-footprints keeps them"
 
 
 def sums_by_piece(points: Points, predicted: Array, chosen: NDArray[np.bool_]) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from canopy.evaluation.coverage import coverage_lines
+from canopy.evaluation.footprint_filters import NOT_OF_SHOTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +98,29 @@ def headline(comparison: dict[str, Any]) -> list[str]:
         f"the map is {leaning} (bias {signed(bias)} m, map minus reference), and a single "
         f"{UNITS[kind][:-1]} is off by **{number(errors['mae_m'])} m** (MAE)."
     )
-    return [sentences, "", interval_words(comparison), *covered_twice(comparison)]
+    return [
+        sentences, "", interval_words(comparison), *covered_twice(comparison),
+        *filter_lines(comparison),
+    ]  # fmt: skip
+
+
+def filter_lines(comparison: dict[str, Any]) -> list[str]:
+    """Say which filters of the protocol were applied to footprints, and which could not be."""
+    if comparison["kind"] != "footprints":
+        return []
+    lines = []
+    for words, key in (("applied", "filters"), ("not applied", "filters_lacking")):
+        by_filter: dict[str, int] = {}
+        for site in comparison["sites"]:
+            for each in site[key]:
+                by_filter[each] = by_filter.get(each, 0) + 1
+        said = [
+            each if count == len(comparison["sites"]) else f"{each} in {count} files"
+            for each, count in by_filter.items()
+        ]
+        if said or key == "filters":
+            lines += ["", f"Filters {words}: {'; '.join(said) or 'none'}."]
+    return [*lines, "", f"The protocol (CHMv2) also filters, and this does not: {NOT_OF_SHOTS}."]
 
 
 def covered_twice(comparison: dict[str, Any]) -> list[str]:

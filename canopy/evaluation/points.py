@@ -16,14 +16,13 @@ import numpy as np
 from affine import Affine
 
 from canopy.errors import SettingsError
+from canopy.evaluation.footprint_filters import protocol_filters
 from canopy.evaluation.height_source import LOWEST_M, TALLEST_M
 from canopy.evaluation.vectors import find_column, read_table
 from geo.grid import Grid
 from geo.ground import WGS84, ground_pixel_m
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from canopy.evaluation.height_source import HeightReader, HeightSource
@@ -51,9 +50,6 @@ PIECE_DEG = 0.01
 SCALE_ROWS = 1000
 """Rows of the map over which a pixel's size on the ground is taken as one."""
 
-NIGHT_DEG = 0.0
-LEAST_SENSITIVITY = 0.95
-
 
 @dataclass(frozen=True, kw_only=True)
 class Points:
@@ -68,6 +64,8 @@ class Points:
         read: rows of the file.
         left_out: how many rows were left out, by reason.
         column: where the heights come from.
+        filters: filters of footprints that were applied, in words.
+        lacking: those that could not be, and the columns that they lack.
     """
 
     path: str
@@ -79,6 +77,8 @@ class Points:
     read: int
     left_out: dict[str, int]
     column: str
+    filters: list[str]
+    lacking: list[str]
 
 
 def read_points(
@@ -104,7 +104,8 @@ def read_points(
     if kinds - {"Point"}:
         msg = f"{path} holds {', '.join(sorted(kinds))}: expected points"
         raise SettingsError(msg)
-    for reason, kept in checks(table, footprints=footprints and settings.filters):
+    tests, applied, lacking = checks(table, footprints=footprints and settings.filters)
+    for reason, kept in tests:
         still = kept[table.index]
         if dropped := int((~still).sum()):
             left_out[reason] = dropped
@@ -126,6 +127,8 @@ def read_points(
         read=read,
         left_out=left_out,
         column=column,
+        filters=applied,
+        lacking=lacking,
     )
 
 
@@ -142,30 +145,22 @@ def numbers(path: str, column: str, values: Any) -> Array:  # noqa: ANN401 - see
         raise SettingsError(msg) from error
 
 
-def checks(table: Any, *, footprints: bool) -> list[tuple[str, Any]]:  # noqa: ANN401 - see read_table
+def checks(
+    table: Any,  # noqa: ANN401 - see read_table
+    *,
+    footprints: bool,
+) -> tuple[list[tuple[str, Any]], list[str], list[str]]:
     """Return what keeps a row, by the reason why others are left out.
 
-    Of footprints, each filter of the protocol for which the file has the column.
+    Of footprints, each filter of the protocol for which the file has the columns; and which filters
+    these are, in words, and which lack columns.
     """
     found = [("no place", table.geometry.notna() & ~table.geometry.is_empty)]
     if not footprints:
-        return found
-    names = {str(name).lower(): name for name in table.columns}
-    tests: dict[str, tuple[str, Callable[[Any], Any]]] = {
-        "quality_flag": ("quality_flag is not 1", lambda value: value == 1),
-        "degrade_flag": ("degrade_flag is not 0", lambda value: value == 0),
-        "sensitivity": ("sensitivity below 0.95", lambda value: value >= LEAST_SENSITIVITY),
-        "solar_elevation": ("taken by day", lambda value: value < NIGHT_DEG),
-        "is_powerbeam": (
-            "coverage beam",
-            lambda value: value.astype(str).str.lower().isin({"1", "1.0", "true"}),
-        ),
-    }
-    return found + [
-        (reason, test(table[names[name]]))
-        for name, (reason, test) in tests.items()
-        if name in names
-    ]
+        return found, [], []
+    kept, applied, lacking = protocol_filters(table)
+    rows = [(reason, type(found[0][1])(mask, index=table.index)) for reason, mask in kept.items()]
+    return found + rows, applied, lacking
 
 
 def refuse_other_units(path: str, column: str, heights: Array) -> None:

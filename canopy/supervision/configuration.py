@@ -22,6 +22,9 @@ def read_configuration(kind: type[Settings], path: Path) -> Settings:
         SettingsError: it cannot be read.
         ModelError: a name or a value is refused.
     """
+    if not path.is_file():
+        msg = f"{path} does not exist: expected a configuration of training in YAML"
+        raise SettingsError(msg)
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -108,12 +108,7 @@ def find_imagery(
     request = _understood(wish, settings)
     refuse_items_file(output.items)
     refuse_collisions(output.files, [wish.area], overwrite=output.overwrite)
-    catalog = Catalog(resolve_api(wish.api), settings)
-    collection = catalog.collection(wish.collection)
-    logger.info("asking %s for %s", catalog.api.url, wish.collection)
-    found = catalog.search(request)
-    if not found.items:
-        raise NothingFoundError(_advice(catalog, collection, request))
+    found = _found(wish, request, settings)
     report = SearchReport(
         found=found,
         groups=group(found.items, request.area),
@@ -122,6 +117,32 @@ def find_imagery(
     )
     _write(report, output)
     return report
+
+
+def search_for(wish: Wish, settings: SearchSettings) -> Found:
+    """Search a STAC API, and write nothing.
+
+    Args:
+        wish: what is asked.
+        settings: how it is looked for.
+
+    Raises:
+        CatalogError: the request makes no sense, or the API has no such collection.
+        CatalogDownError: the API does not answer, or not in time.
+        NothingFoundError: nothing was found; the message says what to relax.
+    """
+    return _found(wish, _understood(wish, settings), settings)
+
+
+def _found(wish: Wish, request: Request, settings: SearchSettings) -> Found:
+    """Return what an API has, or say what to relax."""
+    catalog = Catalog(resolve_api(wish.api), settings)
+    collection = catalog.collection(wish.collection)
+    logger.info("asking %s for %s", catalog.api.url, wish.collection)
+    found = catalog.search(request)
+    if not found.items:
+        raise NothingFoundError(_advice(catalog, collection, request))
+    return found
 
 
 def _understood(wish: Wish, settings: SearchSettings) -> Request:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MOMENT = datetime(2024, 7, 1, 16, tzinfo=UTC)
 """When the photographs would have been taken: the same for all, or worlds would not repeat."""
 
+COLOURS = ("red", "green", "blue")
+EO_SCHEMA = "https://stac-extensions.github.io/eo/v2.0.0/schema.json"
+
 PARQUET, LAZ = "application/vnd.apache.parquet", "application/vnd.laszip"
 
 ASSETS = {
@@ -59,6 +62,10 @@ def describe_world(world: World, name: str) -> pystac.Item:
     )
     for key, (file, title, kind, role) in ASSETS.items():
         item.add_asset(key, pystac.Asset(f"./{file}", title, media_type=kind, roles=[role]))
+    item.assets["imagery"].extra_fields["bands"] = [
+        {"name": colour, "eo:common_name": colour, "data_type": "uint8"} for colour in COLOURS
+    ]
+    item.stac_extensions.append(EO_SCHEMA)
     return item
 
 

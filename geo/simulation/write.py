@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from geo.simulation.world import World
 
 IMAGERY, CHM, DTM, DSM = "imagery.tif", "chm.tif", "dtm.tif", "dsm.tif"
+NIGHT_DEG = -25.0
+"""Height of the sun when a satellite passed: by night, as filters of footprints ask [degrees]."""
+
 POINTS, TREES, FOOTPRINTS = "points.laz", "trees.parquet", "footprints.parquet"
 SETTINGS = "settings.json"
 
@@ -122,7 +125,7 @@ def footprint_table(world: World) -> geopandas.GeoDataFrame:
         "sensitivity": shots.sensitivity,
         "quality_flag": shots.quality.astype(np.uint8),
         "degrade_flag": np.zeros(count, np.uint8),
-        "solar_elevation": np.full(count, settings.sun.elevation_deg),
+        "solar_elevation": np.full(count, NIGHT_DEG),
         "track": shots.track,
         "cover": shots.cover,
         "true_x": shots.true_x + settings.west_m,

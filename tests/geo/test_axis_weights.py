@@ -77,3 +77,15 @@ def test_a_pixel_is_valid_from_the_share_that_is_asked_for():
     assert not resample(pixels, valid, weights, weights)[1]
     assert resample(pixels, valid, weights, weights, least=0.25)[1]
     assert not resample(pixels, valid, weights, weights, least=0.26)[1]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@given(scales)
+def test_a_hole_elsewhere_changes_no_bit(dtype, scale):
+    pixels = np.random.default_rng(0).integers(1, 250, (3, 40, 40)).astype(dtype)
+    weights = axis_weights(count_of(40, scale), scale, 40)
+    valid = np.ones((40, 40), bool)
+    valid[0, 0] = False
+    whole, holed = (resample(pixels, where, weights, weights)[0] for where in (valid | True, valid))
+    untouched = weights[:, [0]].toarray()[:, 0] == 0
+    np.testing.assert_array_equal(holed[:, untouched], whole[:, untouched])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies import plans, plans_with_holes
 
 from geo.errors import GridError
-from geo.tiles import Mosaic, plan_axis, plan_tiles
+from geo.tiles import Mosaic, TilePlan, endless_axis, moved, plan_axis, plan_tiles
 
 NOTHING = frozenset()
 
@@ -189,3 +189,34 @@ def test_one_pixel_over_a_tile_takes_a_second_tile():
 def test_tiles_that_cannot_be_planned_are_refused(tile, overlap, said):
     with pytest.raises(GridError, match=said):
         plan_tiles(100, 100, tile=tile, overlap=overlap, multiple=32)
+
+
+@given(st.integers(-300, 300), st.integers(1, 200), st.integers(1, 200), st.data())
+def test_two_windows_of_an_endless_axis_have_the_same_tiles_where_they_meet(
+    start, length, more, data
+):
+    tile = data.draw(st.integers(3, 40))
+    overlap = data.draw(st.integers(0, tile // 2))
+    small = endless_axis(range(start, start + length), tile, overlap)
+    large = endless_axis(range(start - more, start + length + more), tile, overlap)
+    assert set(small) <= set(large)
+    # Those that are left out of the small window write nothing in it.
+    for span in set(large) - set(small):
+        assert span.fall[1] <= start or span.rise[0] >= start + length
+
+
+@given(st.integers(-300, 300), st.integers(1, 200), st.data())
+def test_tiles_of_an_endless_axis_sew_back_what_was_cut(start, length, data):
+    tile = data.draw(st.integers(3, 40))
+    spans = endless_axis(range(start, start + length), tile, data.draw(st.integers(0, tile // 2)))
+    first = spans[0].start
+    down = moved(spans, -first)
+    plan = TilePlan(
+        height=down[-1].stop, width=tile, rows=down, columns=plan_axis(tile, tile, 0, 1)
+    )
+    heights = surface(plan)
+    sewn = sew(plan, lambda *at: cut(heights, plan, *at))
+    top = down[0].rise[0]
+    kept = slice(start - first - top, start + length - first - top)
+    assert kept.start >= 0
+    np.testing.assert_array_equal(sewn[kept], heights[start - first : start + length - first])

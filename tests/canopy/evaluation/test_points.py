@@ -95,6 +95,48 @@ def test_poor_footprints_are_left_out_and_counted(evaluate, ground, tmp_path):
     assert found["count"] == 7
 
 
+def test_footprints_as_canopy_writes_them_go_through_the_filters_of_the_protocol(
+    evaluate, ground, tmp_path
+):
+    _, here = ground
+    points = frame(
+        np.full((6, 2), 50.0), rh98=[10.0] * 6, quality_flag=np.uint8([1, 1, 1, 1, 1, 0]),
+        sensitivity=np.float32([0.95, 0.99, 0.99, 0.99, 0.99, 0.99]),
+        full_power=[True, False, True, True, True, True], leaf_off_flag=[0, 0, 1, None, 0, 0],
+        elev_lowestmode=np.float32([100, 100, 100, 100, 100, 100]),
+        digital_elevation_model=np.float32([90, 90, 90, np.nan, 300, 90]),
+    )  # fmt: skip
+    points.to_parquet(tmp_path / "ours.parquet")
+    site = evaluate(here, footprints=[tmp_path / "ours.parquet"])["comparisons"][0]["sites"][0]
+    assert site["count"] == 2
+    assert site["left_out"] == {
+        "quality_flag is not 1": 1, "coverage beam": 1, "leaves off": 1,
+        "ground far from the elevation model": 1,
+    }  # fmt: skip
+    assert "full-power beam" in site["filters"]
+    assert site["filters_lacking"] == [
+        "degrade_flag is 0 (no degrade_flag)", "solar_elevation below 0 (no solar_elevation)",
+    ]  # fmt: skip
+    words = points.drop(columns="full_power").assign(is_powerbeam=["power", "coverage"] * 3)
+    words.to_parquet(tmp_path / "words.parquet")
+    site = evaluate(here, footprints=[tmp_path / "words.parquet"])["comparisons"][0]["sites"][0]
+    assert site["left_out"]["coverage beam"] == 2
+    everything = evaluate(here, footprints=[tmp_path / "ours.parquet"], filters=False)
+    site = everything["comparisons"][0]["sites"][0]
+    assert (site["count"], site["filters"], site["filters_lacking"]) == (6, [], [])
+
+
+def test_footprints_that_are_all_left_out_are_said_to_be(evaluate, ground, tmp_path):
+    _, here = ground
+    points = frame(
+        PLACES[:3], rh98=[10.0] * 3, solar_elevation=[20, 20, -9], quality_flag=[1, 1, 0]
+    )
+    points.to_parquet(tmp_path / "day.parquet")
+    said = "no footprint left of 3 (1 quality_flag is not 1, 2 taken by day): --all-footprints"
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        evaluate(here, footprints=[tmp_path / "day.parquet"])
+
+
 def test_a_point_beyond_the_map_or_on_its_gaps_is_left_out(evaluate, tmp_path):
     heights = forest(40, 40)
     heights[:, 30:] = np.nan

@@ -1,0 +1,180 @@
+"""What a region costs beside the network: per cell, in memory, and with more workers.
+
+Run `python bench/scale.py` on a machine with nothing else to do. Imagery is made in a temporary
+folder. Each ratio compares runs of this one process and machine. `bench/scheduler.py` measures the
+scheduler alone; docs/scale.md works a continent from both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import rasterio
+from affine import Affine
+
+from canopy.height_model import HeightModel
+from canopy.map_settings import MapSettings
+from canopy.region import cell_work
+from canopy.region.map_region import RegionRequest, job_of, map_region, planned
+from canopy.region.run_settings import RunSettings
+from canopy.region.settings import RegionSettings
+from geo.imagery.from_catalog import image_of_raster
+from geo.imagery.mosaic import MosaicReader
+from geo.store import store_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from canopy.region.progress import Progress
+
+PIXEL_M, EPSG = 0.6, 32633
+COLUMN, ROW = 104 * 8192, -564 * 8192
+"""Upper left pixel of the imagery, at a corner of cells of every size."""
+
+
+def write_imagery(path: Path, side: int) -> Path:
+    """Write a square image of something like a forest, in blocks of 512 px."""
+    rng = np.random.default_rng(0)
+    pattern = rng.integers(30, 200, (3, 1024, 1024)).astype(np.uint8)
+    transform = Affine(PIXEL_M, 0, COLUMN * PIXEL_M, 0, -PIXEL_M, -ROW * PIXEL_M)
+    profile = {
+        "driver": "GTiff", "count": 3, "height": side, "width": side, "dtype": "uint8",
+        "crs": f"EPSG:{EPSG}", "transform": transform, "tiled": True, "blockxsize": 512,
+        "blockysize": 512, "compress": "DEFLATE", "photometric": "RGB",
+    }  # fmt: skip
+    with rasterio.open(path, "w", **profile) as target:
+        for row in range(0, side, 1024):
+            target.write(
+                np.tile(pattern, (1, 1, side // 1024)),
+                window=rasterio.windows.Window(0, row, side, 1024),
+            )
+        target.update_tags(ACQUISITIONDATETIME=dt.date(2022, 6, 1).isoformat())
+    return path
+
+
+def request(image: Path, cell_px: int, run: RunSettings | None = None) -> RegionRequest:
+    """Return a region of one image."""
+    return RegionRequest(
+        images=[image_of_raster(str(image))],
+        settings=RegionSettings(cell_px=cell_px, map=MapSettings()),
+        run=run or RunSettings(),
+        device="cpu",
+    )
+
+
+@contextmanager
+def timed(owner: object, name: str, spent: Counter[str]) -> Iterator[None]:
+    """Add up the seconds that calls of a method take while the block runs."""
+    method = getattr(owner, name)
+
+    def measured(*arguments: object, **options: object) -> object:
+        began = time.perf_counter()
+        try:
+            return method(*arguments, **options)
+        finally:
+            spent[name] += time.perf_counter() - began
+
+    setattr(owner, name, measured)
+    try:
+        yield
+    finally:
+        setattr(owner, name, method)
+
+
+def cell_parts(folder: Path, cell_px: int) -> dict[str, float]:
+    """Return where the seconds of one cell in the middle of an image go."""
+    wanted = request(write_imagery(folder / "parts.tif", 3 * cell_px), cell_px)
+    store = store_of(folder / f"parts-{cell_px}")
+    store.prepare()
+    plan, job = planned(wanted), job_of(wanted, store)
+    middle = sorted(plan.cells)[4]
+    (task,) = plan.tasks([middle])
+    cell_work.loaded(job)
+    spent: Counter[str] = Counter()
+    with (
+        timed(HeightModel, "predict", spent),
+        timed(MosaicReader, "read", spent),
+        timed(cell_work, "put_cell", spent),
+    ):
+        outcome = cell_work.make_cell(job, task)
+    return {
+        "seconds": outcome.seconds,
+        "network": spent["predict"],
+        "reading, beside the network": spent["read"],
+        "COGs, item, putting": spent["put_cell"],
+        "beside the network / network": outcome.seconds / spent["predict"] - 1,
+        "Mpx/s": cell_px**2 / 1e6 / outcome.seconds,
+    }
+
+
+def peak_memory_mib(folder: Path, cells_across: int, cell_px: int) -> float:
+    """Return the peak memory of a process of its own that makes so many cells squared [MiB]."""
+    image = write_imagery(folder / f"memory-{cells_across}.tif", cells_across * cell_px)
+    command = [sys.executable, __file__, "--worker", str(image), str(folder), str(cell_px)]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return float(json.loads(told.splitlines()[-1])["peak_mib"])
+
+
+def as_worker(image: str, folder: str, cell_px: int) -> None:
+    """Make a region in this process, and print its peak memory."""
+    output = Path(folder) / f"out-{Path(image).stem}"
+    map_region(request(Path(image), cell_px), output)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"peak_mib": peak}))
+
+
+def seconds_with(folder: Path, image: Path, workers: int, cell_px: int) -> float:
+    """Return the seconds in which workers of one thread of torch make all cells."""
+    run = RunSettings(workers=workers)
+    output = folder / f"workers-{workers}"
+    began: list[float] = []
+
+    def note(_: Progress) -> None:
+        began.append(time.perf_counter())
+
+    map_region(request(image, cell_px, run), output, progress=note)
+    # From the first cell that ends to the last: starting processes and loading torch come before.
+    return (began[-1] - began[0]) / (len(began) - 1)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--worker", nargs=3)
+    parser.add_argument("--cell", type=int, default=4096, help="side of the larger cell")
+    parser.add_argument("--quick", action="store_true", help="the parts of a cell only")
+    options = parser.parse_args()
+    if options.worker:
+        as_worker(*options.worker[:2], int(options.worker[2]))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for cell_px in (1024, options.cell):
+            print(f"a cell of {cell_px} px:")
+            for what, value in cell_parts(folder, cell_px).items():
+                print(f"  {what:32} {value:8.2f}")
+        if options.quick:
+            return
+        print("peak memory of a process [MiB]:")
+        for across in (1, 3, 6):
+            print(f"  {across**2:4} cells of 1024 px {peak_memory_mib(folder, across, 1024):8.0f}")
+        image = write_imagery(folder / "workers.tif", 6 * 1024)
+        one, two = (seconds_with(folder, image, workers, 1024) for workers in (1, 2))
+        print(f"seconds a cell of 1024 px: 1 worker {one:.2f}, 2 workers {two:.2f}")
+        print(f"efficiency of 2 workers: {one / two / 2:.2f}")
+
+
+if __name__ == "__main__":
+    main()

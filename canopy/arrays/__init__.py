@@ -1,0 +1,1 @@
+"""Heights of labelled arrays: xarray and Dask in, xarray and Dask out."""

@@ -1,0 +1,124 @@
+"""A model that many processes predict with: loaded once in each, or sent to each once."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import BoundedSemaphore, Lock
+from typing import TYPE_CHECKING
+
+import torch
+
+from canopy.errors import ModelError
+from canopy.mapping import adapted
+from canopy.weights import load_height_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from canopy.height_model import HeightModel
+    from canopy.map_settings import MapSettings
+
+loading = Lock()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedModel:
+    """A model that each process loads by its name when it first predicts.
+
+    Attributes:
+        name: a name of the zoo, a folder, a file or ``hf:OWNER/REPO``, the same for all.
+        device: ``auto``, ``cpu`` or ``cuda``, decided where it runs.
+        settings: how it normalises and runs.
+        fingerprint: sha256 of the weights that all must have.
+    """
+
+    name: str
+    device: str
+    settings: MapSettings
+    fingerprint: str
+
+    def load(self) -> HeightModel:
+        """Return the model.
+
+        Raises:
+            ModelError: it cannot be loaded here, or has other weights here.
+        """
+        with loading:
+            if self not in kept:
+                keep(self, self._loaded())
+            return kept[self]
+
+    def _loaded(self) -> HeightModel:
+        model = adapted(load_height_model(self.name, device=self.device), self.settings)
+        if model.fingerprint != self.fingerprint:
+            msg = (
+                f"{self.name} has other weights in this process ({model.fingerprint[:12]}) than "
+                f"where it was planned ({self.fingerprint[:12]}): give all workers the same"
+            )
+            raise ModelError(msg)
+        return model
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenModel:
+    """A model in memory, which a scheduler sends to each process once."""
+
+    model: HeightModel
+
+    def load(self) -> HeightModel:
+        """Return the model."""
+        return self.model
+
+
+SharedModel = NamedModel | GivenModel
+
+kept: dict[NamedModel, HeightModel] = {}
+"""The model that was loaded last in this process."""
+
+
+def share_model(
+    model: HeightModel | str | Path, device: str, settings: MapSettings
+) -> tuple[SharedModel, HeightModel]:
+    """Return a model as processes share it, and as it is here.
+
+    Raises:
+        CanopyError: it cannot be loaded, or does not run as the settings want.
+    """
+    if not isinstance(model, str | Path):
+        given = adapted(model, settings)
+        return GivenModel(model=given), given
+    # Workers may have another working directory.
+    path = Path(model)
+    name = str(path.absolute()) if path.exists() else str(model)
+    here = adapted(load_height_model(name, device=device), settings)
+    named = NamedModel(name=name, device=device, settings=settings, fingerprint=here.fingerprint)
+    with loading:
+        keep(named, here)
+    return named, here
+
+
+def keep(named: NamedModel, model: HeightModel) -> None:
+    """Remember a model, and forget the one before: a large one fills a device alone."""
+    kept.clear()
+    kept[named] = model
+
+
+@contextmanager
+def turn(device: torch.device) -> Iterator[None]:
+    """Wait until the device has room for one more forward pass in this process.
+
+    Schedulers run as many tasks at once as there are cores, and torch takes several for each.
+    """
+    with turns(device.type):
+        yield
+
+
+@lru_cache
+def turns(kind: str) -> BoundedSemaphore:
+    """Return what counts the forward passes that run in this process."""
+    cores = (os.cpu_count() or 1) if kind == "cpu" else 1
+    return BoundedSemaphore(max(1, cores // torch.get_num_threads()))

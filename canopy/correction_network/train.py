@@ -1,0 +1,142 @@
+"""``canopy train correction``: from a configuration, images and footprints to a network."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from canopy.correction.factor_field import spread
+from canopy.correction.footprint_pairs import log_ratio, usable
+from canopy.correction_network.model import (
+    CorrectionCard,
+    CorrectionModel,
+    save_correction_model,
+)
+from canopy.correction_network.network import CorrectionNetwork
+from canopy.correction_network.samples import constants, gather
+from canopy.correction_network.task import CorrectionTask
+from canopy.correction_network.training_run import read_correction_run
+from canopy.learning.curves import CURVES_FILE, draw_curves
+from canopy.learning.loop import learn
+from canopy.learning.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from torch import nn
+
+    from canopy.correction_network.samples import Samples
+    from canopy.correction_network.training_run import CorrectionRun
+
+    Progress = Callable[[int, int], None]
+
+WINDOWS_FILE = "windows.npy"
+"""Windows of all footprints; it is gone when the run has ended."""
+
+LEAST_HEIGHT_M = 3.0
+"""Offset and noise of predictions are taken where they and the footprints are as high [m]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedCorrection:
+    """What came of a run.
+
+    Attributes:
+        model: with the moving average of its weights.
+        folder: where it stands, with log, curves and resolved settings beside it.
+        footprints: how many were learned from, and kept aside.
+        validation: errors on those kept aside.
+    """
+
+    model: CorrectionModel
+    folder: Path
+    footprints: tuple[int, int]
+    validation: dict[str, float | None]
+
+
+def train_correction(
+    config: Path, output: Path, *, resume: bool = False, progress: Progress | None = None
+) -> TrainedCorrection:
+    """Train a correction network on footprints of space lidar.
+
+    Args:
+        config: the configuration, YAML.
+        output: folder of the run: ``config.json`` and ``model.safetensors``, ``training.json``,
+            ``log.jsonl``, ``curves.png``, and the checkpoint.
+        resume: whether to go on from where a run in that folder was stopped; its end is the same.
+        progress: told the number of steps that are done and of all.
+
+    Raises:
+        CanopyError: the configuration, the footprints or the output do not fit, or the loss
+            stopped being a number.
+        GeoError: an image or a table cannot be read.
+    """
+    run = read_correction_run(config)
+    folder = RunFolder(path=output)
+    state = folder.open(resolved(run), resume=resume)
+    kept = output / WINDOWS_FILE
+    try:
+        samples = gather(run, config.parent, kept)
+        task = task_of(run, samples)
+        average = learn(task, run.run, folder, state=state, progress=progress)
+        model = finished(run, samples, task, average)
+    finally:
+        kept.unlink(missing_ok=True)
+    save_correction_model(model, output)
+    records = folder.read_log()
+    draw_curves(records, output / CURVES_FILE)
+    last = next(record["validation"] for record in records[::-1] if "validation" in record)
+    counts = len(samples.train), len(samples.aside)
+    return TrainedCorrection(model=model, folder=output, footprints=counts, validation=last)
+
+
+def resolved(run: CorrectionRun) -> dict[str, Any]:
+    """Return all that decides the weights of a run, as its folder keeps it."""
+    return {**asdict(run), "threads": torch.get_num_threads()}  # threads change weights by rounding
+
+
+def task_of(run: CorrectionRun, samples: Samples) -> CorrectionTask:
+    """Return what is learned, by a network whose weights at random follow from the seed."""
+    torch.manual_seed(run.run.seed)
+    network = CorrectionNetwork(run.network)
+    return CorrectionTask(network, samples, run, constants(samples.windows, samples.train))
+
+
+def finished(
+    run: CorrectionRun, samples: Samples, task: CorrectionTask, average: nn.Module
+) -> CorrectionModel:
+    """Return the model of a run, with what its predictions are worth on ground kept aside."""
+    network = CorrectionNetwork(run.network)
+    network.load_state_dict(average.state_dict())
+    network.eval()
+    offset, noise = worth(task.predict(network, samples.aside), samples.rh[samples.aside])
+    card = CorrectionCard(
+        **asdict(run.card),
+        gsd_m=run.samples.gsd_m,
+        percentile=run.samples.percentile,
+        mean=three(task.mean),
+        std=three(task.std),
+        offset=offset,
+        noise=noise,
+    )
+    return CorrectionModel(network=network, card=card, architecture=run.network)
+
+
+def worth(predicted: np.ndarray, rh: np.ndarray) -> tuple[float, float]:
+    """Return the median of ln(RH / prediction) and the spread about it; 0 and 1 of too few."""
+    tall = usable(rh, predicted, LEAST_HEIGHT_M)
+    if not tall.any():
+        return 0.0, 1.0
+    ratios = log_ratio(rh[tall], predicted[tall])
+    offset = float(np.median(ratios))
+    return round(offset, 4), round(spread(ratios - offset), 4)
+
+
+def three(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return three numbers as a tuple."""
+    red, green, blue = map(float, values)
+    return red, green, blue

@@ -1,0 +1,142 @@
+"""Training: split by ground, resumed exactly, refused in one line where it cannot be."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.torch import load_file
+from small_corrections import GSD_M, NORTH, WEST, write_run, write_scene
+
+from canopy.correction_network import train
+from canopy.correction_network.samples import gather
+from canopy.correction_network.train import train_correction
+from canopy.correction_network.training_run import read_correction_run
+from canopy.errors import ModelError, OutputError, RunError, SettingsError
+
+
+class Killed(Exception):  # noqa: N818 - no error of ours
+    """Stands for a kill."""
+
+
+def killer(after):
+    def progress(done, _all):
+        if done == after:
+            raise Killed
+
+    return progress
+
+
+def test_a_run_that_was_killed_ends_with_the_same_weights(tmp_path):
+    config = write_run(tmp_path)
+    whole = train_correction(config, tmp_path / "whole")
+    with pytest.raises(Killed):
+        train_correction(config, tmp_path / "killed", progress=killer(5))
+    assert not (tmp_path / "killed/config.json").exists()
+    assert not (tmp_path / "killed/windows.npy").exists()
+    again = train_correction(config, tmp_path / "killed", resume=True)
+    first, second = (load_file(run.folder / "model.safetensors") for run in (whole, again))
+    for name, tensor in first.items():
+        np.testing.assert_array_equal(tensor.numpy(), second[name].numpy())
+    assert whole.model.card == again.model.card
+    logs = [
+        [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+        for run in (whole, again)
+    ]
+    steps = [[record["step"] for record in log] for log in logs]
+    assert steps[0] == steps[1]
+    assert {path.name for path in whole.folder.iterdir()} == {
+        "config.json", "model.safetensors", "training.json", "log.jsonl", "curves.png",
+        "checkpoint.pt",
+    }  # fmt: skip
+
+
+def test_it_learns(tmp_path):
+    config = write_run(tmp_path, steps=150, run={
+        "steps": 150, "learning_rate": 3e-3, "validate_every": 25, "average": 0.9})  # fmt: skip
+    trained = train_correction(config, tmp_path / "out")
+    log = [json.loads(line) for line in (tmp_path / "out/log.jsonl").read_text().splitlines()]
+    errors = [record["validation"]["mae_m"] for record in log if "validation" in record]
+    assert errors[-1] < 0.7 * errors[0]
+    assert trained.validation["r2"] > 0.5
+    assert 0 < trained.model.card.noise < 0.5
+
+
+def test_no_window_on_one_side_shares_ground_with_one_on_the_other(tmp_path):
+    run = read_correction_run(write_run(tmp_path))
+    samples = gather(run, tmp_path, tmp_path / "windows.npy")
+    places = np.stack([samples.metadata.latitude, samples.metadata.longitude], axis=1)
+    metres = (places - places.mean(0)) * [111_200, 111_200 * np.cos(np.radians(places[0, 0]))]
+    apart = np.abs(metres[samples.train][:, None] - metres[samples.aside][None]).max(axis=2)
+    assert len(samples.train) > 50
+    assert len(samples.aside) > 10
+    assert apart.min() > run.network.window_px * GSD_M
+    assert (samples.metadata.sun_elevation == 41.0).all()
+    assert samples.metadata.missing == ("off_nadir", "slope")
+
+
+def test_windows_lie_around_their_footprints(tmp_path):
+    run = read_correction_run(write_run(tmp_path))
+    pixels = write_scene(tmp_path / "scene.tif")
+    samples = gather(run, tmp_path, tmp_path / "windows.npy")
+    index = int(samples.train[3])
+    from pyproj import Transformer  # noqa: PLC0415 - one test needs it
+
+    move = Transformer.from_crs("EPSG:4326", "EPSG:32633", always_xy=True)
+    x, y = move.transform(samples.metadata.longitude[index], samples.metadata.latitude[index])
+    row, column = round((NORTH - y) / GSD_M), round((x - WEST) / GSD_M)
+    expected = pixels[:, row - 16 : row + 16, column - 16 : column + 16]
+    np.testing.assert_array_equal(samples.windows[index], expected)
+
+
+def changed(config, **changes):
+    run = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump(run | changes))
+    return config
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "said"),
+    [
+        ({"samples": {"block_m": 5000}}, SettingsError, "blocks of ground of 5000 m"),
+        ({"samples": {"percentile": 75}}, SettingsError, "no column rh75: found rh95"),
+        ({"samples": {"gsd_m": 0.1}}, SettingsError, "sees trees at 0.1 m and takes up to 0.3 m"),
+        ({"samples": {"least_sensitivity": 0.99}}, SettingsError, "0 footprints"),
+        ({"network": {"window_px": 33}}, ModelError, "expected a multiple"),
+        ({"surprise": 1}, ModelError, "unknown fields"),
+        ({"pairs": []}, SettingsError, "0 pairs"),
+        ({"pairs": [{"image": "scene.tif"}]}, ModelError, "footprints"),
+        ({"views": {"hide": 2.0}}, SettingsError, "hide"),
+    ],
+)
+def test_what_cannot_be_learned_from_is_said(tmp_path, changes, kind, said):
+    config = changed(write_run(tmp_path), **changes)
+    with pytest.raises(kind, match=said):
+        train_correction(config, tmp_path / "out")
+    assert not (tmp_path / "out/config.json").exists()
+    assert not (tmp_path / "out/windows.npy").exists()
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path, monkeypatch):
+    config = write_run(tmp_path)
+    network = train.CorrectionNetwork
+
+    def broken(architecture):
+        made = network(architecture)
+        made.scale_m = float("nan")
+        return made
+
+    monkeypatch.setattr(train, "CorrectionNetwork", broken)
+    with pytest.raises(RunError, match="the l1 loss is nan at step 1"):
+        train_correction(config, tmp_path / "out")
+
+
+def test_a_folder_with_another_run_is_refused(tmp_path):
+    config = write_run(tmp_path, steps=2)
+    train_correction(config, tmp_path / "out")
+    with pytest.raises(OutputError, match="holds a run"):
+        train_correction(config, tmp_path / "out")
+    with pytest.raises(OutputError, match="begun with another batch"):
+        train_correction(changed(config, batch=4), tmp_path / "out", resume=True)
