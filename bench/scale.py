@@ -32,7 +32,7 @@ from canopy.region.run_settings import RunSettings
 from canopy.region.settings import RegionSettings
 from geo.imagery.from_catalog import image_of_raster
 from geo.imagery.mosaic import MosaicReader
-from geo.store import store_of
+from geo.stores.store import store_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import boto3
 from moto.server import ThreadedMotoServer
 
-from geo.bucket_store import filesystem
+from geo.stores.bucket_store import filesystem
 
 KEYS = {
     "AWS_ACCESS_KEY_ID": "testing",

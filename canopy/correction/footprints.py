@@ -85,7 +85,9 @@ def read_footprints(path: Path, source: HeightSource, settings: CorrectionSettin
     tests = filters_of(table, settings)
     place = table.geometry.notna() & ~table.geometry.is_empty
     plausible = np.isfinite(heights) & (np.abs(heights) <= TALLEST_M)
-    for reason, fine in [("no place", place), ("no height", plausible), *tests]:
+    alone = ~repeated(table, heights)
+    first = [("no place", place), ("no height", plausible), ("same place and height twice", alone)]
+    for reason, fine in [*first, *tests]:
         kept = leave_out(kept, np.asarray(fine, bool), reason, left_out)
     right, down = places(table, kept, source)
     rows, columns = down / source.pixel_m[1], right / source.pixel_m[0]
@@ -115,6 +117,17 @@ def leave_out(kept: Mask, fine: Mask, reason: str, left_out: dict[str, int]) -> 
     if dropped := int((kept & ~fine).sum()):
         left_out[reason] = dropped
     return kept & fine
+
+
+def repeated(table: Any, heights: Array) -> Mask:  # noqa: ANN401 - see refuse_no_points
+    """Return which rows have place and height of an earlier one (n,).
+
+    They are the same shot, as where tables were joined: counted twice it would look twice as sure.
+    """
+    import pandas as pd  # noqa: PLC0415 - slow, as geopandas in read_table
+
+    told = pd.DataFrame({"x": table.geometry.x, "y": table.geometry.y, "rh": heights})
+    return np.asarray(told.duplicated(), bool)
 
 
 def refuse_no_points(path: Path, table: Any) -> None:  # noqa: ANN401 - geopandas has no types

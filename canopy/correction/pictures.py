@@ -105,7 +105,9 @@ def words_of(errors: HeightErrors | None) -> str:
     if errors is None:
         return "no shots"
     r2 = f" · R² {errors.r2:.2f}" if math.isfinite(errors.r2) else ""
-    return f"{errors.count} shots · MAE {errors.mae:.2f} m · bias {errors.bias:+.2f} m{r2}"
+    # By way of the millimetres of the report, so that both round alike.
+    mae, bias = round(errors.mae, 3), round(errors.bias, 3)
+    return f"{errors.count} shots · MAE {mae:.2f} m · bias {bias:+.2f} m{r2}"
 
 
 # --- the factor field -----------------------------------------------------------

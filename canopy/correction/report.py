@@ -186,7 +186,7 @@ def as_markdown(report: dict[str, Any], pictures: list[str]) -> str:
         "",
         f"{shots['read']} in {report['footprints']}, {shots['used']} used: {report['rh_column']} "
         f"against the map's {report['percentile']:g}th percentile within the footprint, weighted "
-        "as the energy. Filters: " + (", ".join(shots["filters"]) or "none") + ".",
+        "as the energy. Left out by filters: " + (", ".join(shots["filters"]) or "none") + ".",
         "",
         *table(("left out", "shots"), [(name, str(n)) for name, n in shots["left_out"].items()]),
         "## Places of tracks",

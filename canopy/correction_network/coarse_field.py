@@ -163,7 +163,6 @@ def factor_field(
         model: what predicted.
         settings: how.
     """
-    predicted, mapped = around(predicted, mapped)
     told = usable(predicted.ravel(), mapped.ravel(), settings.least_height_m).reshape(cells.shape)
     ratios = np.where(told, log_ratio(predicted, np.where(told, mapped, 1.0)), np.nan)
     mean, count = smoothed(ratios, cells.stride_px * model.card.gsd_m, model.card.noise, settings)
@@ -172,30 +171,6 @@ def factor_field(
     logs = np.sign(shrunk) * changed_part(np.abs(shrunk), settings.least_change)
     factors = np.exp(np.clip(logs, *np.log(settings.limits))).astype(np.float32)
     return FactorField(grid=cells.as_grid, factors=factors), count.astype(np.float32)
-
-
-def around(predicted: Array, mapped: Array) -> tuple[Array, Array]:
-    """Return means of predictions and of the map over each cell and the eight around it [m].
-
-    Over those cells that have both; NaN where the cell itself has not. A network that learned from
-    footprints some metres off predicts what stands around a place: where trees stand apart, the
-    mean of ln(r / p) would be too high where the map is low and exact.
-    """
-    both = np.isfinite(predicted) & np.isfinite(mapped)
-    count = sums(both.astype(float))
-    return tuple(
-        np.where(both, sums(np.where(both, values, 0.0)) / np.maximum(count, 1), np.nan)
-        for values in (predicted, mapped)
-    )
-
-
-def sums(values: Array) -> Array:
-    """Return the sum over each cell and the eight around it (rows, columns)."""
-    rows, columns = values.shape
-    wide = np.pad(values, 1)
-    parts = [wide[i : i + rows, j : j + columns] for i in range(3) for j in range(3)]
-    total: Array = np.sum(parts, axis=0)
-    return total
 
 
 def smoothed(

@@ -100,9 +100,7 @@ def facts_of_properties(properties: Mapping[str, Any]) -> ViewFacts:
         for name, value in told.items()
         if isinstance(value, int | float) and RANGES[name][0] <= value <= RANGES[name][1]
     }
-    return ViewFacts(
-        sun_elevation=numbers.get("sun_elevation"), off_nadir=numbers.get("off_nadir")
-    )
+    return ViewFacts(sun_elevation=numbers.get("sun_elevation"), off_nadir=numbers.get("off_nadir"))
 
 
 def slope_or_terrain(text: str) -> ViewFacts:

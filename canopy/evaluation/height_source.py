@@ -139,7 +139,8 @@ class HeightReader:
             self.implausible = True
             log.warning(
                 "%s: heights beyond %g to %g m are taken as no data; where the unit is not the "
-                "metre, say so with --map-scale or --reference-scale",
+                "metre, state its scale in the file, or to canopy evaluate by --map-scale or "
+                "--reference-scale",
                 self.source.path, LOWEST_M, TALLEST_M,
             )  # fmt: skip
         valid = masked & plausible

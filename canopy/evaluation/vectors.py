@@ -36,6 +36,9 @@ def read_table(path: Path) -> Any:  # noqa: ANN401 - geopandas is published with
     """
     import geopandas as gpd  # noqa: PLC0415 - slow, and rasters alone do not need it
 
+    if path.is_dir():
+        msg = f"{path} is a folder: expected a table or a vector file"
+        raise SceneError(msg)
     if not path.is_file():
         msg = f"{path} does not exist: expected a table or a vector file, check the path"
         raise SceneError(msg)
@@ -47,8 +50,11 @@ def read_table(path: Path) -> Any:  # noqa: ANN401 - geopandas is published with
             return gpd.read_parquet(path)
         return gpd.read_file(path)
     except DRIVER_ERRORS as error:
-        detail = " ".join(str(error).split())
-        msg = f"{path} cannot be read as a table or vector file ({detail[:160]}): is it whole?"
+        detail = " ".join(str(error).split("; It might help")[0].split()).rstrip(".")
+        msg = (
+            f"{path} cannot be read as a table or vector file ({detail[:160]}): is it one, and "
+            "whole? Known are GeoParquet, GPKG, GeoJSON, CSV and alike"
+        )
         raise SceneError(msg) from error
 
 

@@ -31,11 +31,11 @@ from geo.cog import check_cog, write_cog
 from geo.encoding import find_encoding
 from geo.errors import NoSuchProductError
 from geo.hrefs import source_name
-from geo.local_store import LocalStore
 from geo.map_facts import HeightMapFacts
 from geo.raw_raster import BandFacts, RawRaster
 from geo.regrid import regrid
 from geo.stac_item import NO_DATE, describe_height_map
+from geo.stores.local_store import LocalStore
 from geo.style import display_maximum
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from geo.cells import Cell
     from geo.imagery.image import Image
     from geo.map_facts import HeightSummary, IntervalFacts
-    from geo.store import Store
+    from geo.stores.store import Store
 
 HEIGHTS, DATES, ITEM, EMPTY = "height.tif", "acquired.tif", "item.json", "empty.json"
 FACTORS = "factor.tif"

@@ -23,7 +23,7 @@ from canopy.region.shown import Recording
 from canopy.weights import load_colour_matcher, load_height_model
 from geo.imagery.mosaic import MosaicReader, MosaicSettings
 from geo.raw_raster import RawRaster
-from geo.store import store_of
+from geo.stores.store import store_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,7 +24,7 @@ from geo.cells import Cell
 from geo.region_products.collection import RegionFacts
 from geo.region_products.report import RegionReport
 from geo.region_products.write import items_of, write_joint_products, write_report
-from geo.store import store_of
+from geo.stores.store import store_of
 from geo.style import display_maximum, write_qml
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from canopy.region.run import RunResult
     from geo.imagery.image import Image
     from geo.region_products.report import CellState
-    from geo.store import Store
+    from geo.stores.store import Store
 
 LOOKERS = 16
 """Threads that see at once which cells stand: in a bucket each look is a wait."""

@@ -112,8 +112,11 @@ def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     suffixes = HDF5_SUFFIXES | {".zip"}
+    # A link that leads nowhere is no file, yet somebody meant a granule: it is said when opened.
     files = sorted(
-        each for each in path.rglob("*") if each.suffix.lower() in suffixes and each.is_file()
+        each
+        for each in path.rglob("*")
+        if each.suffix.lower() in suffixes and (each.is_file() or not each.exists())
     )
     if not files:
         msg = f"{path} holds no granule: expected files of .h5 or .zip in it"

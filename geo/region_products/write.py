@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pystac
 
-from geo.local_store import LocalStore
 from geo.region_products.cell_record import ITEM_NAME, folder_of, record_of
 from geo.region_products.collection import PARQUET_TYPE, CollectionDraft
 from geo.region_products.items_table import write_items_table
 from geo.region_products.mosaic import mosaics
 from geo.region_products.picture import RegionPicture, draw_region
+from geo.stores.local_store import LocalStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from geo.region_products.collection import RegionFacts
     from geo.region_products.report import RegionReport
-    from geo.store import Store
+    from geo.stores.store import Store
 
 COLLECTION, TABLE = "collection.json", "items.parquet"
 REPORT, PICTURE = "report.json", "report.png"

@@ -7,7 +7,7 @@ from small_bucket import s3_server
 from small_products import ended, refuse_differences, start_map, until
 from small_watch import Bucket, watching
 
-from geo import bucket_lock
+from geo.stores import bucket_lock
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from geo.region_products.collection import RegionFacts, joined_bbox
 from geo.region_products.picture import COLOURS
 from geo.region_products.report import RegionReport
 from geo.region_products.write import items_of, write_joint_products, write_report
-from geo.store import store_of
+from geo.stores.store import store_of
 
 FACTS = RegionFacts(
     id="region", title="Heights of a region", description="Made for a test.", licence="Apache-2.0",

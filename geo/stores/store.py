@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from geo.bucket_store import BucketStore
 from geo.errors import StoreError
-from geo.local_store import LocalStore
+from geo.stores.bucket_store import BucketStore
+from geo.stores.local_store import LocalStore
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from geo.held_lock import HeldLock
+    from geo.stores.held_lock import HeldLock
 
 __all__ = ["BucketStore", "LocalStore", "Store", "store_of"]
 

@@ -10,15 +10,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geo.bucket_errors import plain_errors
-from geo.bucket_lock import BucketLock
 from geo.errors import NoSuchProductError, StoreError
-from geo.product_names import checked_name, checked_prefix
+from geo.stores.bucket_errors import plain_errors
+from geo.stores.bucket_lock import BucketLock
+from geo.stores.product_names import checked_name, checked_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from geo.held_lock import HeldLock
+    from geo.stores.held_lock import HeldLock
 
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10, 60
 MEDIA_TYPES = {
@@ -34,7 +34,7 @@ LOCK_NAME = "run.lock"
 
 @dataclass(frozen=True, kw_only=True)
 class BucketStore:
-    """Products in a bucket; see `geo.store.Store`.
+    """Products in a bucket; see `geo.stores.store.Store`.
 
     Keys, region and endpoint come from where all AWS tools look: the environment (AWS_PROFILE,
     AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL and so on), ``~/.aws``, or the role of the machine. They are
@@ -168,7 +168,7 @@ class BucketStore:
 
     @contextmanager
     def lock(self, owner: str) -> Iterator[HeldLock]:
-        """Hold the right to write here; see `geo.bucket_lock` for what it is worth.
+        """Hold the right to write here; see `geo.stores.bucket_lock` for what it is worth.
 
         Args:
             owner: who holds it, told to those who are refused.

@@ -26,8 +26,8 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from geo.bucket_errors import PreconditionError, UnconditionalError
 from geo.errors import BusyError, NoSuchProductError, StoreError
+from geo.stores.bucket_errors import PreconditionError, UnconditionalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

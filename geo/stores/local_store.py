@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from geo.errors import BusyError, NoSuchProductError, StoreError
-from geo.product_names import checked_name, checked_prefix
+from geo.stores.product_names import checked_name, checked_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from geo.held_lock import HeldLock
+    from geo.stores.held_lock import HeldLock
 
 LOCK_FILE, OWNER_FILE = ".lock", ".lock-owner"
 STAGING_FOLDER = ".making"
@@ -27,7 +27,7 @@ STAGING_FOLDER = ".making"
 
 @dataclass(frozen=True, kw_only=True)
 class LocalStore:
-    """Products in a folder; see `geo.store.Store`.
+    """Products in a folder; see `geo.stores.store.Store`.
 
     Attributes:
         root: the folder, absolute. Workers on other machines must see it under the same path.

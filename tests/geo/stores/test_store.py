@@ -18,12 +18,12 @@ import pytest
 from small_bucket import gdal_options, s3_server
 from small_cells import cell_at, put_cell, stored_heights
 
-from geo import bucket_lock
-from geo.bucket_errors import UnconditionalError, plain_errors
 from geo.errors import BusyError, NoSuchProductError, StoreDownError, StoreError
 from geo.region_products.collection import RegionFacts
 from geo.region_products.write import items_of, write_joint_products
-from geo.store import BucketStore, LocalStore, store_of
+from geo.stores import bucket_lock
+from geo.stores.bucket_errors import UnconditionalError, plain_errors
+from geo.stores.store import BucketStore, LocalStore, store_of
 
 FACTS = RegionFacts(id="region", title="Heights", description="Made for a test.")
 
@@ -179,7 +179,7 @@ def test_of_runs_that_begin_at_once_one_gets_the_lock(store):
 def test_the_lock_of_a_folder_ends_with_its_process_and_its_rubbish_goes(tmp_path):
     store = store_of(tmp_path)
     code = (
-        "import sys, time; from geo.store import store_of; s = store_of(sys.argv[1])\n"
+        "import sys, time; from geo.stores.store import store_of; s = store_of(sys.argv[1])\n"
         "with s.lock('Ada'), s.staging() as f:\n"
         "    (f / 'half.tif').write_bytes(b'1'); print('held', flush=True); time.sleep(60)"
     )
@@ -233,7 +233,7 @@ def test_a_bucket_that_is_missing_is_told_in_a_line():
 
 
 RUN_PREPARE = (
-    "import sys; from geo.store import store_of; from geo.errors import StoreError\n"
+    "import sys; from geo.stores.store import store_of; from geo.errors import StoreError\n"
     "try:\n    store_of('s3://maps/a').prepare()\n"
     "except StoreError as error:\n    print(type(error).__name__, error)"
 )
