@@ -124,10 +124,10 @@ def repeated(table: Any, heights: Array) -> Mask:  # noqa: ANN401 - see refuse_n
 
     They are the same shot, as where tables were joined: counted twice it would look twice as sure.
     """
-    import pandas as pd  # noqa: PLC0415 - slow, as geopandas in read_table
-
-    told = pd.DataFrame({"x": table.geometry.x, "y": table.geometry.y, "rh": heights})
-    return np.asarray(told.duplicated(), bool)
+    told = np.stack([table.geometry.x, table.geometry.y, heights], axis=1)
+    again = np.ones(len(told), bool)
+    again[np.unique(told, axis=0, return_index=True)[1]] = False
+    return again
 
 
 def refuse_no_points(path: Path, table: Any) -> None:  # noqa: ANN401 - geopandas has no types

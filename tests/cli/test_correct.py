@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 
+import geopandas
 import numpy as np
+import pandas as pd
 import pystac
 import pytest
 import rasterio
 from small_forest import forest, shoot, write_map, write_shots
+from small_worlds import settings_of
 
 from geo.cog import check_cog
+from geo.simulation.instruments import FootprintSettings, LidarSettings
+from geo.simulation.world import simulate
 
 BROKEN = 13
 """Shots in clouds, one in twenty."""
@@ -131,6 +136,55 @@ def test_shots_of_bad_quality_are_left_out(canopy_command, world, tmp_path):
     assert left_out["quality_flag is not 1"] == (count + 1) // 2
     assert left_out["sensitivity below 0.9"] == 10
     assert not (tmp_path / "out.json").exists()
+
+
+def test_a_shot_that_comes_twice_counts_once(world, done, tmp_path):
+    from canopy.correction.correct import correct_map  # noqa: PLC0415 - only some tests need it
+
+    shots = geopandas.read_parquet(world / "shots.parquet")
+    pd.concat([shots, shots]).to_parquet(tmp_path / "twice.parquet")
+    output = tmp_path / "out.tif"
+    found = correct_map(world / "biased.tif", tmp_path / "twice.parquet", output).findings
+    assert found["shots"]["left_out"]["same place and height twice"] == len(shots)
+    assert found["shots"]["used"] == done.findings["shots"]["used"]
+    assert pixels(output).tobytes() == pixels(done.files.map).tobytes()
+
+
+def test_the_bias_of_a_simulated_world_goes(tmp_path):
+    from canopy.correction.correct import correct_map  # noqa: PLC0415 - only some tests need it
+
+    shooting = FootprintSettings(along_m=40.0, across_m=60.0)
+    lidar = LidarSettings(per_m2=2.0)
+    world = simulate(
+        settings_of("mixed", size_m=480.0, gsd_m=1.0, footprints=shooting, lidar=lidar), 3
+    )
+    fired = world.footprints
+    shots = {"right": fired.x, "down": 480.0 - fired.y, "track": fired.track, "rh": fired.rh[:, 98]}
+    write_shots(tmp_path / "s.parquet", shots)
+    for name, factor in (("low", 0.7), ("right", 1.0)):
+        write_map(tmp_path / f"{name}.tif", world.chm * factor)
+        correct_map(tmp_path / f"{name}.tif", tmp_path / "s.parquet", tmp_path / f"{name}.out.tif")
+    bias = total_bias(pixels(tmp_path / "low.out.tif"), world.chm, slice(None))
+    assert abs(bias) <= 0.2 * 0.3
+    assert abs(total_bias(pixels(tmp_path / "right.out.tif"), world.chm, slice(None))) <= 0.02
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("folder.gpkg", None, "is a folder: expected a table or a vector file"),
+        ("shots.gpkg", "nothing of the kind", "cannot be read as a table or vector file"),
+    ],
+)
+def test_what_is_no_table_is_one_line(canopy_command, world, tmp_path, name, content, words):
+    path = tmp_path / name
+    path.mkdir() if content is None else path.write_text(content)
+    code, _, err = canopy_command(
+        "correct", world / "right.tif", "--footprints", path, "-o", tmp_path / "out.tif"
+    )
+    assert code == 2
+    assert words in err
+    assert len(err.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(

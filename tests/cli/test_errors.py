@@ -82,7 +82,8 @@ def test_a_wrong_option_is_two_and_named(fails, scene, out, options, said):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["map"], "SCENE"),
+        (["map"], "--output"),
+        (["map", "--output", "map.tif"], "SCENE"),
         (["map", "scene.tif"], "--output"),
         (["sing"], "sing"),
         (["--colour"], "--colour"),

@@ -65,6 +65,16 @@ def test_a_file_that_is_no_granule_is_said_and_passed_over(ingested, tmp_path, g
     assert len(report.faults) == 1
 
 
+def test_a_link_that_leads_nowhere_is_said(ingested, tmp_path, good):
+    folder = tmp_path / "granules"
+    folder.mkdir()
+    good.rename(folder / good.name)
+    (folder / "gone.h5").symlink_to(tmp_path / "nowhere.h5")
+    table, report = ingested(folder)
+    assert len(table) == 160
+    assert report.faults == ["gone.h5 does not exist: check the path"]
+
+
 def test_missing_beams_are_a_fault_unless_the_file_was_cut_out(ingested, tmp_path):
     whole = write_granule(tmp_path / f"{V2_A}.h5", beams=BEAMS[2:])
     table, report = ingested(whole)
