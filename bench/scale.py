@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from affine import Affine
 
 from canopy.height_model import HeightModel
 from canopy.map_settings import MapSettings
-from canopy.region import cell_work
+from canopy.region import cell_work, cluster
 from canopy.region.map_region import RegionRequest, job_of, map_region, planned
 from canopy.region.run_settings import RunSettings
 from canopy.region.settings import RegionSettings
@@ -131,13 +130,16 @@ def as_worker(image: str, folder: str, cell_px: int) -> None:
     """Make a region in this process, and print its peak memory."""
     output = Path(folder) / f"out-{Path(image).stem}"
     map_region(request(Path(image), cell_px), output)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"peak_mib": peak}))
+    # Not ru_maxrss, which begins with the peak of the process that started this one.
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    peak_kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    print(json.dumps({"peak_mib": int(peak_kib) / 1024}))
 
 
 def seconds_with(folder: Path, image: Path, workers: int, cell_px: int) -> float:
     """Return the seconds in which workers of one thread of torch make all cells."""
     run = RunSettings(workers=workers)
+    cluster.CPU_COUNT = workers  # one thread of torch for each worker
     output = folder / f"workers-{workers}"
     began: list[float] = []
 
