@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -145,7 +146,10 @@ def test_cells_are_made_by_all_workers_and_told_here(client, tmp_path):
     assert {task_id for task_id, _ in seen} == {task.id for task in tasks_of(40)}
     assert all(outcome.id == task_id for task_id, outcome in seen)
     assert len({outcome.process for _, outcome in seen}) == 2
-    assert result.dashboard.startswith("http://127.0.0.1:")
+    if find_spec("bokeh"):
+        assert result.dashboard.startswith("http://127.0.0.1:")
+    else:  # nothing draws it: no link that leads nowhere
+        assert result.dashboard is None
     assert set(tries_of(tmp_path).values()) == {1}
 
 
