@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path  # noqa: TC003 - fields of a dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import rasterio
-from rasterio.windows import Window
-
-from canopy.version import __version__
-from geo.acquisition import acquisition_from_tags
+from canopy.changed_heights import Change, describe_changed
 from geo.bent_raster import write_bent
-from geo.encoding import find_encoding
-from geo.grid import Grid
-from geo.ground import ground_pixel_m
-from geo.height_statistics import summarise_heights
 from geo.hrefs import source_name
 from geo.lidar.chm_files import working_folder
-from geo.map_facts import HeightMapFacts, MethodReference
+from geo.map_facts import MethodReference
 from geo.moved_raster import write_moved
-from geo.outputs import refuse_collisions, refuse_raster
-from geo.stac_item import describe_height_map, write_item
-from geo.style import display_maximum, write_qml
+from geo.outputs import put_in_place, refuse_collisions, refuse_raster, staged
+from geo.stac_item import write_item
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from rasterio.crs import CRS
-    from rasterio.io import DatasetReader
 
     from geo.local_registration import LocalRegistration
-    from geo.raster import Pixels
     from geo.registration import Registration
-
-SOFTWARE = "canopy-height"
-STRIP_PX = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,37 +122,20 @@ def write_moved_heights(move: Move, files: MovedFiles) -> None:
     """
     tags = {"REGISTRATION": move.words}
     with working_folder(files.heights) as folder:
-        made = MovedFiles(
-            **{name: path and folder / path.name for name, path in vars(files).items()}
-        )
+        made = staged(files, folder)
         if move.local is None:
             shift = (move.found.east_m, move.found.north_m)
             write_moved(move.heights, made.heights, shift, move.crs, tags)
         else:
             write_bent(move.heights, made.heights, move.local.field, move.crs, tags)
         describe(move, made, files)
-        for path in files.all:
-            (folder / path.name).replace(path)
+        put_in_place(folder, files.all)
 
 
 def describe(move: Move, made: MovedFiles, files: MovedFiles) -> None:
     """Write style and STAC item of moved heights."""
-    with rasterio.open(made.heights) as dataset:
-        summary = summarise_heights(encoded_strips(dataset), find_encoding("float32"))
-        grid = Grid(
-            crs=dataset.crs,
-            transform=dataset.transform,
-            height=dataset.height,
-            width=dataset.width,
-        )
-        acquired = acquisition_from_tags(dataset.tags())
-    top = display_maximum(summary.percentiles_m[98])
-    write_qml(made.style, top)
-    if made.item is None or files.item is None:
-        return
     name = source_name(move.heights)
-    facts = HeightMapFacts(
-        item_id=files.heights.stem,
+    change = Change(
         title=f"Canopy height of {name}, registered",
         source=move.heights,
         method=MethodReference(
@@ -177,25 +144,8 @@ def describe(move: Move, made: MovedFiles, files: MovedFiles) -> None:
             source_title="Canopy heights before they were moved",
             details=move.details,
         ),
-        software=SOFTWARE,
-        software_version=__version__,
-        processed=datetime.now(UTC),
-        pixel_m=sum(ground_pixel_m(grid)) / 2,
-        heights=summary,
-        display_maximum_m=top,
-        acquired=acquired,
         style=made.style,
-        staged_in=made.heights.parent,
     )
-    write_item(describe_height_map(made.heights, facts, files.item), made.item)
-
-
-def encoded_strips(dataset: DatasetReader) -> Iterator[Pixels]:
-    """Yield heights as maps keep them in float32: metres to 1/64 m, NaN where there is none."""
-    encoding = find_encoding("float32")
-    for row in range(0, dataset.height, STRIP_PX):
-        window = Window(0, row, dataset.width, min(STRIP_PX, dataset.height - row))
-        stored = dataset.read(1, window=window, masked=True)
-        metres = stored.filled(0).astype(np.float32) * dataset.scales[0] + dataset.offsets[0]
-        known = ~np.ma.getmaskarray(stored) & np.isfinite(metres)
-        yield encoding.encode(np.where(known, metres, np.float32(np.nan)).astype(np.float32))
+    item = describe_changed(made.heights, files.item, change)
+    if item and made.item:
+        write_item(item, made.item)

@@ -12,7 +12,7 @@ import numpy as np
 import rasterio
 from rasterio.enums import Resampling
 
-from canopy.version import __version__
+from canopy.version import SOFTWARE, __version__
 from geo.acquisition import Acquisition, acquisition_from_tags
 from geo.cog import check_cog, write_cog
 from geo.encoding import find_encoding
@@ -20,7 +20,7 @@ from geo.ground import ground_pixel_m
 from geo.height_statistics import summarise_heights
 from geo.hrefs import source_name
 from geo.map_facts import HeightMapFacts, HeightSummary, IntervalFacts, ModelReference
-from geo.outputs import refuse_collisions, refuse_raster
+from geo.outputs import put_in_place, refuse_collisions, refuse_raster, staged
 from geo.partial_map import partial_folder
 from geo.raw_raster import BandFacts, RawRaster
 from geo.regrid import regrid
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from geo.partial_map import PartialMap
     from geo.raster import Mask, Pixels
 
-SOFTWARE = "canopy-height"
 DESCRIPTION = "Canopy height"
 UNIT = "m"
 STRIP_PX = 512
@@ -175,9 +174,7 @@ def write_products(
     Raises:
         MapFileError: a file cannot be written.
     """
-    made = Outputs(
-        **{name: path and partial.folder / path.name for name, path in vars(outputs).items()}
-    )
+    made = staged(outputs, partial.folder)
     raster, facts = encoded_rows(partial, plan), band_facts(plan, model)
     corrected = correction.apply(raster, plan, facts) if correction else None
     if corrected and made.factors:
@@ -201,8 +198,7 @@ def write_products(
         if corrected and made.factors:
             corrected.tell(item, made.factors)
         write_item(item, made.item)
-    for path in outputs.files:
-        (partial.folder / path.name).replace(path)
+    put_in_place(partial.folder, outputs.files)
     return statistics
 
 

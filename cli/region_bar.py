@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cli.console import every, say
+from geo.region_products.report import duration_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,7 +73,11 @@ def line_now_and_then(*, seconds: float) -> Tell:
             return
         passed = time.monotonic() - began
         ended = progress.done + progress.failed
-        left = f", {minutes(passed / ended * (progress.all - ended))} left" if progress.all else ""
+        left = (
+            f", {duration_in_words(passed / ended * (progress.all - ended))} left"
+            if progress.all
+            else ""
+        )
         told = speed_and_failures(progress, passed)
         say(f"mapping: {ended} of {progress.all} cells{told}{left}")
 
@@ -83,10 +88,3 @@ def speed_and_failures(progress: Progress, passed_s: float) -> str:
     """Say how fast it goes, and how many cells failed if any did."""
     failed = f", {progress.failed} failed" if progress.failed else ""
     return f"{failed}, {progress.pixels / 1e6 / max(passed_s, 1e-3):.2f} Mpx/s"
-
-
-def minutes(seconds: float) -> str:
-    """Return a time as people say it: 40 s, 12 min, 3.5 h."""
-    if seconds < 90:  # noqa: PLR2004 - a minute and a half
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"  # noqa: PLR2004

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from geo.errors import OutputError
 from geo.scene import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+Files = TypeVar("Files")
 
 GEOTIFF_SUFFIXES = {".tif", ".tiff"}
 
@@ -39,6 +41,23 @@ def refuse_missing_folder(output: Path) -> None:
     if not output.parent.is_dir():
         msg = f"output folder {output.parent} does not exist: make it, or choose another"
         raise OutputError(msg)
+
+
+def staged(files: Files, folder: Path) -> Files:
+    """Return places of files under the same names in another folder.
+
+    Args:
+        files: a dataclass whose fields are paths, None for files that are not wanted.
+        folder: where the files are made before they are put in place.
+    """
+    kind = type(files)
+    return kind(**{name: path and folder / path.name for name, path in vars(files).items()})
+
+
+def put_in_place(folder: Path, files: Iterable[Path]) -> None:
+    """Move finished files from the folder in which they were made, in their order."""
+    for path in files:
+        (folder / path.name).replace(path)
 
 
 def refuse_collisions(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from types import SimpleNamespace
 
 import numpy as np
 from affine import Affine
@@ -17,6 +16,7 @@ from geo.cells import Cell
 from geo.footprint import grid_footprint
 from geo.imagery.image import ColourSource, Image
 from geo.imagery.mosaic import BLOCK_PX, MosaicReader, MosaicSettings
+from geo.imagery.pixel_window import PixelWindow
 from geo.scene import open_scene
 
 ZONE, PIXEL, CELL_PX = 32633, 0.6, 512
@@ -35,7 +35,7 @@ def window(down=(0, 2), across=(0, 2)):
         range(first + start * BLOCK_PX, first + stop * BLOCK_PX)
         for first, (start, stop) in ((TOP, down), (LEFT, across))
     )
-    return SimpleNamespace(epsg=ZONE, pixel_m=PIXEL, rows=rows, columns=columns)
+    return PixelWindow(epsg=ZONE, pixel_m=PIXEL, rows=rows, columns=columns)
 
 
 def image(path, *, day=1, name=None, footprint=None, sources=None):

@@ -12,7 +12,7 @@ from canopy.correction.applying import FactorField, cell_middles, coarse_grid
 from canopy.correction.calibration import Calibrated, Judged, calibrate, judge
 from canopy.correction.footprint_pairs import pair_with_map
 from canopy.correction.footprints import read_footprints
-from canopy.correction.outputs import CorrectedFiles, plan_corrected, write_corrected
+from canopy.correction.outputs import JudgedFiles, plan_corrected, write_corrected
 from canopy.correction.report import Findings
 from canopy.correction.settings import CorrectionSettings
 from canopy.errors import SettingsError
@@ -43,7 +43,7 @@ class CorrectionReport:
         findings: the report as JSON values.
     """
 
-    files: CorrectedFiles
+    files: JudgedFiles
     findings: dict[str, Any]
 
 

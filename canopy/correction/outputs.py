@@ -4,47 +4,56 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path  # noqa: TC003 - fields of a dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pystac
 import rasterio
 from pystac.extensions.file import FileExtension
-from rasterio.windows import Window
 
+from canopy.changed_heights import Change, describe_changed, summary_of
 from canopy.correction.applying import apply_factor_field
 from canopy.correction.pictures import draw_field, draw_preview, draw_scatter
 from canopy.correction.report import as_json, as_markdown
 from canopy.evaluation.height_source import interval_level
-from canopy.version import __version__
-from geo.acquisition import acquisition_from_tags
+from canopy.version import SOFTWARE, __version__
 from geo.cog import plain_then_cog
-from geo.encoding import find_encoding
-from geo.grid import Grid
-from geo.ground import ground_pixel_m
-from geo.height_statistics import summarise_heights
 from geo.hrefs import source_name
 from geo.lidar.chm_files import working_folder
-from geo.map_facts import HeightMapFacts, HeightSummary, IntervalFacts, MethodReference
-from geo.outputs import refuse_collisions, refuse_raster
-from geo.stac_item import describe_height_map, multihash_sha256, write_item
-from geo.style import display_maximum, write_qml
+from geo.map_facts import IntervalFacts, MethodReference
+from geo.outputs import put_in_place, refuse_collisions, refuse_raster, staged
+from geo.stac_item import multihash_sha256, write_item
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from rasterio.io import DatasetReader
+    from collections.abc import Callable, Sequence
 
     from canopy.correction.applying import FactorField
     from canopy.correction.report import Findings
     from canopy.correction.settings import CorrectionSettings
+    from geo.grid import Grid
     from geo.raster import Pixels
 
-SOFTWARE = "canopy-height"
-STRIP_PX = 512
+BEFORE = "Canopy heights before the correction"
+"""What a corrected map was made of first."""
+
 FIELD_ASSET = "factor_field"
+
+
+class FileChoices(Protocol):
+    """What a user chooses about files."""
+
+    @property
+    def preview(self) -> bool:
+        """Whether a picture is drawn."""
+
+    @property
+    def stac(self) -> bool:
+        """Whether a STAC item is written."""
+
+    @property
+    def overwrite(self) -> bool:
+        """Whether files that stand may be replaced."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +62,10 @@ class CorrectedFiles:
 
     Attributes:
         map: corrected heights, a COG.
-        field: the factor field, a COG; the shots that count are its second band.
+        field: the factor field, a COG; what its factors rest on is its second band.
         style: the QGIS style.
         report: the report as JSON.
-        words: the report as Markdown.
-        scatter: picture of footprints against the map, before and after.
-        factors: picture of the factor field with its shots.
+        factors: picture of the factor field.
         preview: picture of the map, before and after, or None.
         item: the STAC item, or None.
     """
@@ -67,8 +74,6 @@ class CorrectedFiles:
     field: Path
     style: Path
     report: Path
-    words: Path
-    scatter: Path
     factors: Path
     preview: Path | None
     item: Path | None
@@ -80,25 +85,49 @@ class CorrectedFiles:
         return [*named, self.map]
 
 
+@dataclass(frozen=True, kw_only=True)
+class JudgedFiles(CorrectedFiles):
+    """Those of a correction that footprints judge.
+
+    Attributes:
+        words: the report as Markdown.
+        scatter: picture of footprints against the map, before and after.
+    """
+
+    words: Path
+    scatter: Path
+
+
+def places_of(output: Path, choices: FileChoices) -> dict[str, Any]:
+    """Return where the files of every correction will stand, by their names in `CorrectedFiles`.
+
+    Raises:
+        OutputError: the map may not be called so.
+    """
+    refuse_raster(output, "a corrected map")
+    return {
+        "map": output,
+        "field": output.with_suffix(".factor.tif"),
+        "style": output.with_suffix(".qml"),
+        "report": output.with_suffix(".report.json"),
+        "factors": output.with_suffix(".factor.png"),
+        "preview": output.with_suffix(".preview.png") if choices.preview else None,
+        "item": output.with_suffix(".json") if choices.stac else None,
+    }
+
+
 def plan_corrected(
     output: Path, sources: Sequence[Path], settings: CorrectionSettings
-) -> CorrectedFiles:
+) -> JudgedFiles:
     """Decide where the files of a correction will stand, and that they may.
 
     Raises:
         OutputError: one may not be written.
     """
-    refuse_raster(output, "a corrected map")
-    files = CorrectedFiles(
-        map=output,
-        field=output.with_suffix(".factor.tif"),
-        style=output.with_suffix(".qml"),
-        report=output.with_suffix(".report.json"),
+    files = JudgedFiles(
+        **places_of(output, settings),
         words=output.with_suffix(".report.md"),
         scatter=output.with_suffix(".scatter.png"),
-        factors=output.with_suffix(".factor.png"),
-        preview=output.with_suffix(".preview.png") if settings.preview else None,
-        item=output.with_suffix(".json") if settings.stac else None,
     )
     refuse_collisions(files.all, sources, overwrite=settings.overwrite)
     return files
@@ -106,7 +135,7 @@ def plan_corrected(
 
 def write_corrected(
     findings: Findings,
-    files: CorrectedFiles,
+    files: JudgedFiles,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Make all files in a working folder, then put them in place.
@@ -118,9 +147,7 @@ def write_corrected(
         MapFileError: a file cannot be written.
     """
     with working_folder(files.map) as folder:
-        made = CorrectedFiles(
-            **{name: path and folder / path.name for name, path in vars(files).items()}
-        )
+        made = staged(files, folder)
         with plain_then_cog(made.map) as plain:
             changed = apply_factor_field(
                 findings.source,
@@ -134,12 +161,11 @@ def write_corrected(
         report = as_json(findings) | {"pixels_changed": changed}
         write_report(findings, report, made)
         describe(findings, report, made, files)
-        for path in files.all:
-            (folder / path.name).replace(path)
+        put_in_place(folder, files.all)
     return report
 
 
-def write_report(findings: Findings, report: dict[str, Any], made: CorrectedFiles) -> None:
+def write_report(findings: Findings, report: dict[str, Any], made: JudgedFiles) -> None:
     """Write the report and draw its pictures."""
     made.report.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     draw_scatter(findings, made.scatter)
@@ -194,51 +220,47 @@ def write_factors(path: Path, field: FactorField, counts: Pixels, counted: str, 
 
 
 def describe(
-    findings: Findings, report: dict[str, Any], made: CorrectedFiles, files: CorrectedFiles
+    findings: Findings, report: dict[str, Any], made: JudgedFiles, files: JudgedFiles
 ) -> None:
     """Write style and STAC item of corrected heights."""
-    with rasterio.open(made.map) as dataset:
-        heights = summary_of(dataset, 1)
-        interval = interval_of(dataset)
-        grid = Grid(
-            crs=dataset.crs, transform=dataset.transform,
-            height=dataset.height, width=dataset.width,
-        )  # fmt: skip
-        acquired = acquisition_from_tags(dataset.tags())
-    top = display_maximum(heights.percentiles_m[98])
-    write_qml(made.style, top)
-    if made.item is None or files.item is None:
-        return
-    facts = HeightMapFacts(
-        item_id=files.map.stem,
+    change = Change(
         title=f"Canopy height of {source_name(findings.source)}, "
         + ("corrected" if findings.applied else "unchanged"),
         source=(findings.source, findings.footprints.path),
         method=MethodReference(
             name="correction by space lidar footprints",
             lineage=lineage(findings),
-            source_title="Canopy heights before the correction",
+            source_title=BEFORE,
             details=details_of(report),
         ),
-        software=SOFTWARE,
-        software_version=__version__,
-        processed=datetime.now(UTC),
-        pixel_m=sum(ground_pixel_m(grid)) / 2,
-        heights=heights,
-        display_maximum_m=top,
-        interval=interval,
-        acquired=acquired,
-        preview=made.preview,
         style=made.style,
-        staged_in=made.map.parent,
+        preview=made.preview,
+        interval=interval_of(made.map),
     )
-    item = describe_height_map(made.map, facts, files.item)
-    item.get_links(pystac.RelType.DERIVED_FROM)[1].title = "Footprints of space lidar"
+    item = describe_changed(made.map, files.item, change)
+    if item is None or made.item is None:
+        return
+    shots = {"name": "footprints", "description": "Footprints that count at the place"}
+    tell_companions(item, made, "Footprints of space lidar", findings.field.grid, shots)
+    write_item(item, made.item)
+
+
+def tell_companions(
+    item: pystac.Item, made: CorrectedFiles, origin: str, grid: Grid, counted: dict[str, str]
+) -> None:
+    """Tell in an item of its second source, its picture and its factor field.
+
+    Args:
+        item: of a corrected map.
+        made: its files, where they wait.
+        origin: what the second source is.
+        grid: of the factor field.
+        counted: second band of the field.
+    """
+    item.get_links(pystac.RelType.DERIVED_FROM)[1].title = origin
     if made.preview:
         item.assets["preview"].title = "Map before and after"
-    shots = {"name": "footprints", "description": "Footprints that count at the place"}
-    add_field(item, made.field, findings.field.grid, shots)
-    write_item(item, made.item)
+    add_field(item, made.field, grid, counted)
 
 
 def details_of(report: dict[str, Any]) -> dict[str, Any]:
@@ -278,32 +300,18 @@ def add_field(item: pystac.Item, path: Path, grid: Grid, counted: dict[str, str]
     )
 
 
-def interval_of(dataset: DatasetReader) -> IntervalFacts | None:
-    """Return what is told of the intervals of a map; None for heights alone."""
-    level = interval_level(dataset)
-    if level is None:
-        return None
-    rests_on = dataset.tags().get("INTERVAL_CALIBRATION", "as the map before")
-    return IntervalFacts(
-        level=level,
-        lower=summary_of(dataset, 2),
-        upper=summary_of(dataset, 3),
-        calibration=f"{rests_on}; scaled with the heights since, their coverage not checked again",
-    )
-
-
-def summary_of(dataset: DatasetReader, band: int) -> HeightSummary:
-    """Return the statistics of a band, to 1/64 m."""
-    return summarise_heights(encoded_strips(dataset, band), find_encoding("float32"))
-
-
-def encoded_strips(dataset: DatasetReader, band: int) -> Iterator[Pixels]:
-    """Yield heights as maps keep them in float32: metres to 1/64 m, NaN where there is none."""
-    encoding = find_encoding("float32")
-    for row in range(0, dataset.height, STRIP_PX):
-        window = Window(0, row, dataset.width, min(STRIP_PX, dataset.height - row))
-        stored = dataset.read(band, window=window, masked=True)
-        metres = stored.filled(0).astype(np.float32) * np.float32(dataset.scales[band - 1])
-        metres += np.float32(dataset.offsets[band - 1])
-        known = ~np.ma.getmaskarray(stored) & np.isfinite(metres)
-        yield encoding.encode(np.where(known, metres, np.float32(np.nan)))
+def interval_of(path: Path) -> IntervalFacts | None:
+    """Return what is told of the intervals of a corrected map; None for heights alone."""
+    with rasterio.open(path) as dataset:
+        level = interval_level(dataset)
+        if level is None:
+            return None
+        rests_on = dataset.tags().get("INTERVAL_CALIBRATION", "as the map before")
+        return IntervalFacts(
+            level=level,
+            lower=summary_of(dataset, 2),
+            upper=summary_of(dataset, 3),
+            calibration=(
+                f"{rests_on}; scaled with the heights since, their coverage not checked again"
+            ),
+        )

@@ -10,7 +10,7 @@ import numpy as np
 from canopy.correction.correct import refuse_other_units
 from canopy.correction_network.imagery import open_imagery
 from canopy.correction_network.model import load_correction_model
-from canopy.correction_network.outputs import ByModelFiles, plan_by_model, write_by_model
+from canopy.correction_network.outputs import plan_by_model, write_by_model
 from canopy.correction_network.seeing import Seen, see
 from canopy.correction_network.settings import ByModelSettings
 from canopy.errors import SettingsError
@@ -20,6 +20,8 @@ from canopy.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from canopy.correction.outputs import CorrectedFiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,7 @@ class ByModelReport:
         findings: the report as JSON values.
     """
 
-    files: ByModelFiles
+    files: CorrectedFiles
     findings: dict[str, Any]
 
 

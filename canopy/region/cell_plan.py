@@ -7,16 +7,16 @@ predict the same heights where they meet. A tile that reaches over the border re
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from geo.encoding import find_encoding
-from geo.imagery.placed import BLOCK_PX, Zone
+from geo.imagery.pixel_window import PixelWindow
+from geo.imagery.placed import BLOCK_PX
 from geo.tiles import TilePlan, endless_axis, moved, refuse_tile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     import numpy as np
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from geo.raster import Raster
     from geo.scene_reader import StripReader
 
-    OpenMosaic = Callable[["Window"], AbstractContextManager["MosaicStrips"]]
+    OpenMosaic = Callable[[PixelWindow], AbstractContextManager["MosaicStrips"]]
 
 
 class MosaicStrips(Protocol):
@@ -49,37 +49,6 @@ class MosaicStrips(Protocol):
 
 MARGIN_PX = 2
 """Pixels of the model kept around a cell whose own pixels are of another size."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Window:
-    """A part of the endless pixel grid of a UTM zone.
-
-    Attributes:
-        epsg: the zone.
-        pixel_m: side of a pixel [m].
-        rows: from the equator's false northing 0 southwards: those north of it are negative.
-        columns: eastwards from the false easting 0.
-    """
-
-    epsg: int
-    pixel_m: float
-    rows: range
-    columns: range
-
-    @property
-    def grid(self) -> Grid:
-        """Its pixels as a grid."""
-        first = self.rows.start, self.columns.start
-        return Zone(self.epsg, self.pixel_m).grid(*first, len(self.rows), len(self.columns))
-
-    def within(self, other: Window) -> tuple[slice, slice]:
-        """Return its rows and columns as slices of a larger window."""
-        down, across = (
-            slice(mine.start - theirs.start, mine.stop - theirs.start)
-            for mine, theirs in ((self.rows, other.rows), (self.columns, other.columns))
-        )
-        return down, across
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +70,9 @@ class CellPlan:
     """
 
     cell: Cell
-    core: Window
-    kept: Window
-    hull: Window
+    core: PixelWindow
+    kept: PixelWindow
+    hull: PixelWindow
     tiles: TilePlan
     settings: MapSettings
     encoding: Encoding
@@ -137,11 +106,9 @@ class CellPlan:
         """Bands of the map."""
         return 3 if self.interval else 1
 
-    @contextmanager
-    def read(self) -> Iterator[StripReader]:
+    def read(self) -> AbstractContextManager[StripReader]:
         """Open the imagery of the hull."""
-        with self.open_mosaic(self.hull) as reader:
-            yield reader
+        return self.open_mosaic(self.hull)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +131,7 @@ class Tiling:
         return cls(tile=tile, overlap=overlap)
 
 
-def core_of(cell: Cell, gsd_m: float) -> Window:
+def core_of(cell: Cell, gsd_m: float) -> PixelWindow:
     """Return the model's pixels that a cell is made of: its own, or those that cover it amply."""
     row, column = cell.origin_px
     if cell.pixel_m == gsd_m:
@@ -178,19 +145,19 @@ def core_of(cell: Cell, gsd_m: float) -> Window:
             )
             for first in (row, column)
         ]
-    return Window(epsg=cell.epsg, pixel_m=gsd_m, rows=spans[0], columns=spans[1])
+    return PixelWindow(epsg=cell.epsg, pixel_m=gsd_m, rows=spans[0], columns=spans[1])
 
 
-def grown(window: Window, margin_px: int) -> Window:
+def grown(window: PixelWindow, margin_px: int) -> PixelWindow:
     """Return a window with so many more pixels on each side."""
     rows, columns = (
         range(pixels.start - margin_px, pixels.stop + margin_px)
         for pixels in (window.rows, window.columns)
     )
-    return Window(epsg=window.epsg, pixel_m=window.pixel_m, rows=rows, columns=columns)
+    return PixelWindow(epsg=window.epsg, pixel_m=window.pixel_m, rows=rows, columns=columns)
 
 
-def hull_of(core: Window, tiling: Tiling, *, field: bool = False) -> Window:
+def hull_of(core: PixelWindow, tiling: Tiling, *, field: bool = False) -> PixelWindow:
     """Return whole blocks around all tiles that have a part in a core.
 
     Args:
@@ -202,7 +169,7 @@ def hull_of(core: Window, tiling: Tiling, *, field: bool = False) -> Window:
     rows, columns = (
         blocks_around(pixels, tiling, field=field) for pixels in (core.rows, core.columns)
     )
-    return Window(epsg=core.epsg, pixel_m=core.pixel_m, rows=rows, columns=columns)
+    return PixelWindow(epsg=core.epsg, pixel_m=core.pixel_m, rows=rows, columns=columns)
 
 
 def blocks_around(pixels: range, tiling: Tiling, *, field: bool) -> range:
@@ -214,7 +181,7 @@ def blocks_around(pixels: range, tiling: Tiling, *, field: bool) -> range:
     return range(first * BLOCK_PX, last * BLOCK_PX)
 
 
-def tiles_of(core: Window, hull: Window, tiling: Tiling) -> TilePlan:
+def tiles_of(core: PixelWindow, hull: PixelWindow, tiling: Tiling) -> TilePlan:
     """Return the tiles that have a part in a core, counted from the hull's first pixel."""
     rows, columns = (
         moved(endless_axis(kept, tiling.tile, tiling.overlap), -read.start)

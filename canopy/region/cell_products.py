@@ -18,7 +18,6 @@ from canopy.correction.outputs import write_factors
 from canopy.correction_network.map_correction import corrected_rows, tell
 from canopy.correction_network.outputs import COUNTED
 from canopy.products import (
-    SOFTWARE,
     band_facts,
     interval_facts,
     model_reference,
@@ -26,13 +25,14 @@ from canopy.products import (
 )
 from canopy.region.correcting import within_cell
 from canopy.region.shown import acquisition_of, pixels_of_each, view_of, write_days
-from canopy.version import __version__
+from canopy.version import SOFTWARE, __version__
 from geo.cog import check_cog, write_cog
 from geo.encoding import find_encoding
 from geo.errors import NoSuchProductError
 from geo.hrefs import source_name
 from geo.map_facts import HeightMapFacts
 from geo.raw_raster import BandFacts, RawRaster
+from geo.region_products.cell_record import ITEM_NAME, folder_of
 from geo.regrid import regrid
 from geo.stac_item import NO_DATE, describe_height_map
 from geo.stores.local_store import LocalStore
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from geo.map_facts import HeightSummary, IntervalFacts
     from geo.stores.store import Store
 
-HEIGHTS, DATES, ITEM, EMPTY = "height.tif", "acquired.tif", "item.json", "empty.json"
+HEIGHTS, DATES, EMPTY = "height.tif", "acquired.tif", "empty.json"
 FACTORS = "factor.tif"
 FINGERPRINT = "canopy:fingerprint"
 DATE_FACTS = BandFacts(
@@ -82,11 +82,6 @@ class CellMade:
     seen: Seen | None = None
 
 
-def folder_of(cell: Cell) -> str:
-    """Return the name of a cell's folder in the output."""
-    return f"cells/{cell.id}"
-
-
 def put_cell(made: CellMade, task: CellTask, job: RegionJob, store: Store) -> bool:
     """Make the products of a cell, then put them where they belong, the item last.
 
@@ -97,9 +92,9 @@ def put_cell(made: CellMade, task: CellTask, job: RegionJob, store: Store) -> bo
         MapFileError: a product cannot be made.
         StoreError: one cannot be put.
     """
-    home = folder_of(task.cell)
+    home = folder_of(task.id)
     files = make_products(made, task, job, store)
-    for name in (ITEM, EMPTY, FACTORS):  # until its item stands again the cell is not whole
+    for name in (ITEM_NAME, EMPTY, FACTORS):  # until its item stands again the cell is not whole
         store.delete(f"{home}/{name}")
     if not files:
         for name in (HEIGHTS, DATES):
@@ -129,7 +124,7 @@ def make_products(made: CellMade, task: CellTask, job: RegionJob, store: Store) 
         maps.append(factors)
     record = item.to_dict(include_self_link=False, transform_hrefs=False)
     text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
-    path = made.folder / ITEM
+    path = made.folder / ITEM_NAME
     path.write_text(text + "\n", encoding="utf-8")
     return [*maps, path]
 
@@ -228,9 +223,9 @@ def item_of(
         view=view_of(used, pixels[pixels > 0]),
         staged_in=made.folder,
     )
-    home = made.folder / ITEM
+    home = made.folder / ITEM_NAME
     if isinstance(store, LocalStore):
-        home = Path(store.uri(f"{folder_of(task.cell)}/{ITEM}"))
+        home = Path(store.uri(f"{folder_of(task.id)}/{ITEM_NAME}"))
     item = describe_height_map(made.folder / HEIGHTS, facts, home)
     for relation in (pystac.RelType.ROOT, pystac.RelType.PARENT, pystac.RelType.COLLECTION):
         item.links.append(pystac.Link(relation, "../../collection.json", pystac.MediaType.JSON))
@@ -251,8 +246,8 @@ def stands(store: Store, cell: Cell, fingerprint: str) -> bool:
 
 def fingerprint_of(store: Store, cell: Cell) -> str | None:
     """Return what a cell that stands was made from; None where it does not, or cannot be read."""
-    home = folder_of(cell)
-    for name in (ITEM, EMPTY):
+    home = folder_of(cell.id)
+    for name in (ITEM_NAME, EMPTY):
         try:
             record: Any = json.loads(store.read_bytes(f"{home}/{name}"))
             found = record[FINGERPRINT] if name == EMPTY else record["properties"][FINGERPRINT]

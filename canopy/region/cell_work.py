@@ -33,11 +33,12 @@ if TYPE_CHECKING:
     from canopy.height_model import HeightModel
     from canopy.map_settings import MapSettings
     from canopy.radiometry import Stretch
-    from canopy.region.cell_plan import MosaicStrips, Window
+    from canopy.region.cell_plan import MosaicStrips
     from canopy.region.cell_task import CellTask
     from canopy.region.settings import RegionJob
     from geo.imagery.image import Image
     from geo.imagery.opened import Stretching
+    from geo.imagery.pixel_window import PixelWindow
     from geo.scene import Scene
 
 TURN = threading.Lock()
@@ -139,24 +140,20 @@ def predict_into(made: CellMade) -> None:
 
 
 @contextmanager
-def recording(made: CellMade, hull: Window) -> Iterator[MosaicStrips]:
+def recording(made: CellMade, hull: PixelWindow) -> Iterator[MosaicStrips]:
     """Open the imagery of a hull, and keep which image each pixel of the core shows."""
     with made.plan.open_mosaic(hull) as reader:
         yield Recording(reader, hull, made.plan.core, made.shown)
 
 
-@contextmanager
-def open_mosaic(
-    job: RegionJob, images: tuple[Image, ...], window: Window
-) -> Iterator[MosaicReader]:
+def open_mosaic(job: RegionJob, images: tuple[Image, ...], window: PixelWindow) -> MosaicReader:
     """Open the mosaic of images on a window."""
     settings = MosaicSettings(
         preference=job.settings.prefer,
         cell_px=job.settings.cell_px,
         stretch_of=partial(stretch_of, job.settings.map),
     )
-    with MosaicReader(images, window, settings) as reader:
-        yield reader
+    return MosaicReader(images, window, settings)
 
 
 def stretch_of(settings: MapSettings, scene: Scene) -> Stretching | None:

@@ -20,6 +20,7 @@ from distributed.system import MEMORY_LIMIT
 
 from canopy.errors import RunError
 from canopy.region.cluster_logs import quiet_cluster
+from canopy.version import SOFTWARE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,6 @@ ANY_LOOPBACK_PORT = f"{LOOPBACK}:0"
 LAST_WORDS_S = 0.2
 """How long a busy worker may go on when the user stops the run."""
 
-DISTRIBUTION = "canopy-height"
 CUDA_CLUSTER = "dask_cuda"
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def connected(address: str, timeout_s: float) -> Iterator[Client]:
         )
         raise RunError(msg) from error
     with client:
-        versions: Any = client.get_versions(packages=[DISTRIBUTION])
+        versions: Any = client.get_versions(packages=[SOFTWARE])
         refuse_versions(address, versions)
         yield client
 
@@ -148,7 +148,7 @@ def refuse_versions(address: str, versions: dict[str, Any]) -> None:
         there = _wanted(told["packages"])
         wanted = dict(here)
         if place == "scheduler":  # it passes cells on and needs nothing of ours
-            del wanted[DISTRIBUTION]
+            del wanted[SOFTWARE]
         for name, version in wanted.items():
             if there.get(name) != version:
                 msg = (
@@ -165,7 +165,7 @@ def _wanted(packages: dict[str, str | None]) -> dict[str, str | None]:
     return {
         "python": ".".join(python.split(".")[:2]) if python else None,
         "distributed": packages.get("distributed"),
-        DISTRIBUTION: packages.get(DISTRIBUTION),
+        SOFTWARE: packages.get(SOFTWARE),
     }
 
 

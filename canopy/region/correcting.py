@@ -38,9 +38,10 @@ if TYPE_CHECKING:
     from canopy.correction_network.metadata import Metadata
     from canopy.correction_network.model import CorrectionModel
     from canopy.model_card import ModelCard
-    from canopy.region.cell_plan import CellPlan, MosaicStrips, Window
+    from canopy.region.cell_plan import CellPlan, MosaicStrips
     from geo.grid import Grid
     from geo.imagery.image import Image
+    from geo.imagery.pixel_window import PixelWindow
 
 Array = NDArray[np.float64]
 
@@ -133,7 +134,7 @@ def see_cell(
     )  # fmt: skip
 
 
-def cells_of(kept: Window, hull: Window) -> CoarseCells:
+def cells_of(kept: PixelWindow, hull: PixelWindow) -> CoarseCells:
     """Return the coarse cells that heights of a window may tell of, on the grid of its hull."""
     stride = SETTINGS.stride_px
     rows, columns = (

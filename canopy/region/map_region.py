@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from canopy.errors import SettingsError
 from canopy.map_report import settings_as_json
 from canopy.mapping import adapted
-from canopy.products import SOFTWARE
-from canopy.region.cell_products import ITEM, stands
+from canopy.region.cell_products import stands
 from canopy.region.cell_work import make_cell
 from canopy.region.planning import plan_region
 from canopy.region.run import RunSettings, run_cells
 from canopy.region.settings import RegionJob, RegionSettings
-from canopy.version import __version__
+from canopy.version import SOFTWARE, __version__
 from canopy.weights import DEFAULT_MODEL, load_height_model
 from geo.cells import Cell
+from geo.region_products.cell_record import ITEM_NAME
 from geo.region_products.collection import RegionFacts
 from geo.region_products.report import RegionReport
 from geo.region_products.write import items_of, write_joint_products, write_report
@@ -183,7 +183,7 @@ def job_of(request: RegionRequest, store: Store) -> RegionJob:
 
 def collection_id(store: Store) -> str:
     """Return the identifier of a region: the name of its folder."""
-    return store.url.rstrip("/").rpartition("/")[2] or "canopy-height"
+    return store.url.rstrip("/").rpartition("/")[2] or SOFTWARE
 
 
 def missing(
@@ -230,7 +230,7 @@ def refuse_other_cells(store: Store, cell: Cell) -> None:
 def standing(store: Store) -> Iterator[Cell]:
     """Yield the cells that stand in a store, of this run and of earlier ones."""
     for name in store.names("cells"):
-        if name.endswith(f"/{ITEM}"):
+        if name.endswith(f"/{ITEM_NAME}"):
             yield Cell.from_id(name.split("/")[-2])
 
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from canopy.region.cell_plan import MosaicStrips, Window
+    from canopy.region.cell_plan import MosaicStrips
     from geo.imagery.image import Image
+    from geo.imagery.pixel_window import PixelWindow
     from geo.raster import Raster
     from geo.raw_raster import RawRaster
 
@@ -28,7 +29,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Recording:
     """A reader of a mosaic that keeps which image each pixel of the core shows."""
 
-    def __init__(self, reader: MosaicStrips, hull: Window, core: Window, kept: RawRaster) -> None:
+    def __init__(
+        self, reader: MosaicStrips, hull: PixelWindow, core: PixelWindow, kept: RawRaster
+    ) -> None:
         """Keep what a reader of a hull shows in its core: int16, -1 where it shows none."""
         self.reader, self.hull, self.core, self.kept = reader, hull, core, kept
 

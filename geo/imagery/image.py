@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from shapely.geometry.base import BaseGeometry
@@ -57,8 +57,3 @@ class Image:
     signed: bool = False
     link: str
     identity: Mapping[str, Any] = field(hash=False)
-
-
-def is_real(images: Iterable[Image]) -> bool:
-    """Whether a mosaic needs real numbers: not if all images are known to be of bytes."""
-    return any(image.dtype != "uint8" for image in images)

@@ -7,7 +7,7 @@ blocks of the endless pixel grid of a zone, each of which depends on itself alon
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyproj
@@ -35,12 +35,13 @@ if TYPE_CHECKING:
     from geo.grid import Grid
     from geo.imagery.image import Image
     from geo.imagery.opened import Stretching, StretchOf
+    from geo.imagery.pixel_window import PixelWindow
     from geo.raster import Mask, Pixels
     from geo.scene import Scene
 
     Indices = np.ndarray[tuple[int, ...], np.dtype[np.int16]]
 
-__all__ = ["BLOCK_PX", "MosaicReader", "MosaicSettings", "PixelWindow"]
+__all__ = ["BLOCK_PX", "MosaicReader", "MosaicSettings"]
 
 SLACK_M = 20.0
 """How far an image may reach beyond its footprint: catalogs round and simplify [m]."""
@@ -53,37 +54,6 @@ MOST_IMAGES = 32767
 
 STEP_DEG = 0.02
 """Longest piece of an edge that is projected as a straight line [degrees]."""
-
-
-class PixelWindow(Protocol):
-    """A part of the endless pixel grid of a UTM zone.
-
-    Attributes:
-        epsg: the zone.
-        pixel_m: side of a pixel [m].
-        rows: row = -y / pixel_m, southwards; whole blocks.
-        columns: column = x / pixel_m; whole blocks.
-    """
-
-    @property
-    def epsg(self) -> int:
-        """The zone."""
-        ...
-
-    @property
-    def pixel_m(self) -> float:
-        """Side of a pixel [m]."""
-        ...
-
-    @property
-    def rows(self) -> range:
-        """Rows, southwards."""
-        ...
-
-    @property
-    def columns(self) -> range:
-        """Columns, eastwards."""
-        ...
 
 
 def unstretched(scene: Scene) -> Stretching | None:  # noqa: ARG001 - what `stretch_of` is given
@@ -143,9 +113,7 @@ class MosaicReader:
         _refuse_window(window, self.settings.cell_px, len(self.images))
         self.zone = Zone(window.epsg, window.pixel_m)
         self.rows, self.columns = window.rows, window.columns
-        self.grid = self.zone.grid(
-            self.rows.start, self.columns.start, len(self.rows), len(self.columns)
-        )
+        self.grid = window.grid
         self._footprints = _Footprints(self.images, self.zone, self.grid)
         self._open = OpenImages(
             self.images, self.zone, self.settings.stretch_of, real=self.settings.real

@@ -15,7 +15,7 @@ from geo.ground import ground_pixel_m
 from geo.height_statistics import summarise_heights
 from geo.hrefs import source_name
 from geo.map_facts import AcquisitionInterval, HeightMapFacts, HeightSummary, MethodReference
-from geo.outputs import refuse_collisions, refuse_raster
+from geo.outputs import put_in_place, refuse_collisions, refuse_raster, staged
 from geo.partial_map import locked, partial_folder
 from geo.raw_raster import BandFacts, RawRaster
 from geo.stac_item import describe_height_map, write_item
@@ -55,10 +55,6 @@ class ChmFiles:
     def all(self) -> list[Path]:
         """All of them, the model last: where it stands, the others do too."""
         return [path for path in (self.style, self.density, self.item, self.chm) if path]
-
-    def staged_in(self, folder: Path) -> ChmFiles:
-        """Return the same names in another folder."""
-        return ChmFiles(**{name: path and folder / path.name for name, path in vars(self).items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +141,7 @@ def finish(
     Raises:
         MapFileError: a file cannot be written.
     """
-    made, raster = files.staged_in(folder), rasters.heights
+    made, raster = staged(files, folder), rasters.heights
     encoding = find_encoding(settings.encoding)
     rows = raster.grid.height
     strips = (raster.read(row, min(STRIP_PX, rows - row)) for row in range(0, rows, STRIP_PX))
@@ -157,8 +153,7 @@ def finish(
     if made.item and files.item:
         facts = item_facts(made, raster.grid, origin, heights, settings)
         write_item(describe_height_map(made.chm, facts, files.item), made.item)
-    for path in files.all:
-        (folder / path.name).replace(path)
+    put_in_place(folder, files.all)
     return heights
 
 

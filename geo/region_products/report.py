@@ -53,7 +53,7 @@ class RegionReport:
     def speed(self) -> str:
         """How long the run took, and how fast it was, in words."""
         fast = f", {self.megapixels_per_second:.2f} Mpx/s" if self.pixels else ""
-        return f"{_duration(self.seconds)}{fast}"
+        return f"{duration_in_words(self.seconds)}{fast}"
 
     @property
     def sentence(self) -> str:
@@ -77,7 +77,7 @@ class RegionReport:
         }
 
 
-def _duration(seconds: float) -> str:
+def duration_in_words(seconds: float) -> str:
     """Return a time as people say it."""
     if seconds < 90:  # noqa: PLR2004 - a minute and a half
         return f"{seconds:.0f} s"

@@ -325,7 +325,7 @@ def test_a_stretch_of_three_colours_serves_one_file_for_each(tmp_path):
 
 def test_a_window_is_of_whole_blocks():
     where = window()
-    where.rows = range(where.rows.start + 1, where.rows.stop)
+    where = replace(where, rows=range(where.rows.start + 1, where.rows.stop))
     with pytest.raises(GridError, match="expected whole blocks of 256 px"):
         MosaicReader([], where, BYTES)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pyproj
 import pytest
@@ -26,6 +24,7 @@ from small_mosaics import (
 )
 from small_scenes import write_scene
 
+from geo.imagery.pixel_window import PixelWindow
 from geo.scene import open_scene
 from geo.scene_reader import read_on
 
@@ -130,7 +129,7 @@ def test_a_projection_across_the_antimeridian_is_followed(tmp_path):
         rows, columns = (
             range((int(v // 256) - 1) * 256, (int(v // 256) + 2) * 256) for v in (-y / 0.6, x / 0.6)
         )
-        where = SimpleNamespace(epsg=zone, pixel_m=0.6, rows=rows, columns=columns)
+        where = PixelWindow(epsg=zone, pixel_m=0.6, rows=rows, columns=columns)
         got, shown = read([one], where)
         row, column = int(-y / 0.6) - rows.start, int(x / 0.6) - columns.start
         assert (shown[row - 50 : row + 50, column - 100 : column + 100] == 0).all()

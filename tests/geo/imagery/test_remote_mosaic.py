@@ -7,7 +7,6 @@ import http.server
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ from geo.errors import ConnectionLostError, SceneError
 from geo.footprint import grid_footprint
 from geo.imagery.image import ColourSource, Image
 from geo.imagery.mosaic import MosaicReader, MosaicSettings
+from geo.imagery.pixel_window import PixelWindow
 from geo.scene import GDAL_OPTIONS, open_scene
 
 CELL = Cell(epsg=32633, pixel_m=0.6, side_px=512, column=1630, row=17650)
@@ -104,7 +104,7 @@ def image(path, href=None):
 def window():
     row, column = CELL.origin_px
     rows, columns = range(row, row + 512), range(column, column + 512)
-    return SimpleNamespace(epsg=32633, pixel_m=0.6, rows=rows, columns=columns)
+    return PixelWindow(epsg=32633, pixel_m=0.6, rows=rows, columns=columns)
 
 
 def read(one):
