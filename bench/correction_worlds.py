@@ -2,7 +2,8 @@
 
 Run `python bench/correction_worlds.py FOLDER`: simulates a square of worlds of five kinds of
 country (once; minutes), shoots GEDI-like footprints over it, biases the true heights on purpose,
-corrects them and prints what is left. The table in docs/correction.md comes from here.
+corrects them and prints what is left; then, how many true heights lie inside intervals that are
+corrected with their heights. The tables in docs/correction.md come from here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import dataclass, replace
+from itertools import pairwise, product
 from pathlib import Path
 
 import geopandas
@@ -34,6 +36,9 @@ BROKEN, NOISE = 0.05, 0.15
 CLOUDS = 0.5
 """Share of broken shots that are far too high; the others are far too low."""
 TREE_M = 3.0
+LEVEL, TAIL = 0.9, 1.6449
+"""Of intervals, and how many standard deviations of the noise their ends lie away."""
+CLASSES_M = (TREE_M, 10.0, 20.0, 30.0, np.inf)
 BIASES = ("none", "x0.7, x1.2", "x0.8", "wave x0.78 to x1.28")
 
 
@@ -96,16 +101,19 @@ def table_of(
     )  # fmt: skip
 
 
-def write_map(path: Path, heights: np.ndarray) -> None:
-    """Write heights [m] as a GeoTIFF."""
-    north = SOUTH + heights.shape[0] * GSD_M
+def write_map(path: Path, bands: np.ndarray) -> None:
+    """Write heights [m] (rows, columns), or them and the ends of intervals (3, ...), as GeoTIFF."""
+    bands = bands.reshape(-1, *bands.shape[-2:])
+    count, height, width = bands.shape
     with rasterio.open(
-        path, "w", driver="GTiff", dtype="float32", count=1, height=heights.shape[0],
-        width=heights.shape[1], crs=CRS, transform=Affine(GSD_M, 0, WEST, 0, -GSD_M, north),
+        path, "w", driver="GTiff", dtype="float32", count=count, height=height, width=width,
+        crs=CRS, transform=Affine(GSD_M, 0, WEST, 0, -GSD_M, SOUTH + height * GSD_M),
         nodata=np.nan,
     ) as dataset:  # fmt: skip
-        dataset.write(heights.astype(np.float32), 1)
-        dataset.units = ("m",)
+        dataset.write(bands.astype(np.float32))
+        dataset.units = ("m",) * count
+        names = (f"{end} {100 * LEVEL:.0f} %" for end in ("lower", "upper"))
+        dataset.descriptions = ("Canopy height", *names)[:count]
 
 
 def noise_of(shape: tuple[int, int], share: float, size_m: float, seed: int) -> np.ndarray:
@@ -132,8 +140,9 @@ def relative_bias(heights: np.ndarray, truth: np.ndarray, where: np.ndarray) -> 
 def judge(
     folder: Path, truth: np.ndarray, biased: np.ndarray, table: geopandas.GeoDataFrame
 ) -> dict:
-    """Correct a biased map and compare it with the truth."""
+    """Correct a biased map, with intervals or without, and compare it with the truth."""
     write_map(folder / "biased.tif", biased)
+    biased = biased.reshape(-1, *truth.shape)[0]
     table.to_parquet(folder / "shots.parquet")
     settings = CorrectionSettings(stac=False, preview=False, overwrite=True)
     places = (folder / name for name in ("biased.tif", "shots.parquet", "out.tif"))
@@ -197,8 +206,55 @@ def shots_of(chm: np.ndarray, points: PointCloud, laser: str, seed: int) -> geop
     return table
 
 
+def with_ends(heights: np.ndarray, ratios: np.ndarray) -> np.ndarray:
+    """Return heights and the ends of their intervals (3, rows, columns), which hold the height."""
+    low, high = min(ratios[0], 1.0), max(ratios[1], 1.0)
+    return np.stack([heights, low * heights, high * heights])
+
+
+def coverage(path: Path, truth: np.ndarray) -> list[float]:
+    """Return the share of true heights inside the intervals of a map: of trees, and by class."""
+    with rasterio.open(path) as dataset:
+        _, lower, upper = dataset.read()
+    inside = (lower <= truth) & (truth <= upper)
+    classes = [(TREE_M, np.inf), *pairwise(CLASSES_M)]
+    return [float(inside[(truth > low) & (truth <= high)].mean()) for low, high in classes]
+
+
+def ratios_of(truth: np.ndarray, heights: np.ndarray, noise: float, known: str) -> np.ndarray:
+    """Return lower and upper end of an interval over its height.
+
+    Ends either know the noise alone, as those of a model that was calibrated where it is not
+    biased, or are the quantiles of truth over map on this very ground.
+    """
+    if known == "noise":
+        return np.exp([-TAIL * noise, TAIL * noise])
+    tall = truth > TREE_M
+    return np.quantile(truth[tall] / heights[tall], [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+
+
+def judge_intervals(folder: Path, chm: np.ndarray, points: PointCloud) -> list[dict]:
+    """Print how many true heights lie inside intervals before and after, as a table."""
+    every = []
+    for noise, bias, known in product((NOISE, 2 * NOISE), BIASES[:3], ("noise", "noise and bias")):
+        if (bias, known) == ("none", "noise and bias"):
+            continue
+        runs = []
+        for seed in range(3):
+            heights = chm * biases(chm.shape)[bias] * noise_of(chm.shape, noise, 30.0, seed)
+            bands = with_ends(heights, ratios_of(chm, heights, noise, known))
+            found = judge(folder, chm, bands, shots_of(chm, points, "tracks 10 m off", seed))
+            before, after = (coverage(folder / name, chm) for name in ("biased.tif", "out.tif"))
+            runs.append({"applied": found["applied"], "before": before, "after": after})
+        every.append({"noise": noise, "bias": bias, "known": known, "runs": runs})
+        shares = 100 * np.mean([[*run["before"][:1], *run["after"]] for run in runs], axis=0)
+        print(f"| {noise:.0%} | {bias} | {known} | {sum(run['applied'] for run in runs)} of 3 | "
+              f"{' | '.join(f'{share:.1f}' for share in shares)} |", flush=True)  # fmt: skip
+    return every
+
+
 def main() -> None:
-    """Run every case and print the table."""
+    """Run every case and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--side", type=int, default=4, help="worlds along a side, of 500 m each")
@@ -219,6 +275,7 @@ def main() -> None:
     found = judge(chosen.folder, bare, bare, shots_of(bare, bare_points, "tracks 10 m off", 0))
     print(f"treeless: {found['changed']} pixels changed, {found['reason']}")
     every.append({"case": {"bias": "treeless"}, "runs": [found]})
+    every += judge_intervals(chosen.folder, chm, points)
     (chosen.folder / "table.json").write_text(json.dumps(every, indent=1))
 
 

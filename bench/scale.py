@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import rasterio
+import torch
 from affine import Affine
 
 from canopy.height_model import HeightModel
@@ -97,7 +98,8 @@ def cell_parts(folder: Path, cell_px: int) -> dict[str, float]:
     wanted = request(write_imagery(folder / "parts.tif", 3 * cell_px), cell_px)
     store = store_of(folder / f"parts-{cell_px}")
     store.prepare()
-    plan, job = planned(wanted), job_of(wanted, store)
+    plan, model = planned(wanted, predicts=True)
+    job = job_of(wanted, store, model)
     middle = sorted(plan.cells)[4]
     (task,) = plan.tasks([middle])
     cell_work.loaded(job)
@@ -129,11 +131,31 @@ def peak_memory_mib(folder: Path, cells_across: int, cell_px: int) -> float:
 def as_worker(image: str, folder: str, cell_px: int) -> None:
     """Make a region in this process, and print its peak memory."""
     output = Path(folder) / f"out-{Path(image).stem}"
-    map_region(request(Path(image), cell_px), output)
+    torch.set_num_threads(1)
+    ends: list[float] = []
+    map_region(
+        request(Path(image), cell_px), output, progress=lambda _: ends.append(time.perf_counter())
+    )
+    seconds = (ends[-1] - ends[0]) / (len(ends) - 1) if len(ends) > 1 else None
     # Not ru_maxrss, which begins with the peak of the process that started this one.
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     peak_kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
-    print(json.dumps({"peak_mib": int(peak_kib) / 1024}))
+    print(json.dumps({"peak_mib": int(peak_kib) / 1024, "seconds_a_cell": seconds}))
+
+
+def seconds_apart(folder: Path, image: Path, processes: int, cell_px: int) -> float:
+    """Return the seconds a cell of processes that know nothing of each other, without Dask.
+
+    Each makes the whole region with one thread of torch: what this machine gives to one and to two.
+    """
+    running = []
+    for number in range(processes):
+        output = folder / f"apart-{processes}-{number}"
+        output.mkdir()
+        command = [sys.executable, __file__, "--worker", str(image), str(output), str(cell_px)]
+        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+    told = [process.communicate()[0].splitlines()[-1] for process in running]
+    return float(np.mean([json.loads(line)["seconds_a_cell"] for line in told])) / processes
 
 
 def seconds_with(folder: Path, image: Path, workers: int, cell_px: int) -> float:
@@ -157,25 +179,30 @@ def main() -> None:
     parser.add_argument("--worker", nargs=3)
     parser.add_argument("--cell", type=int, default=4096, help="side of the larger cell")
     parser.add_argument("--quick", action="store_true", help="the parts of a cell only")
+    parser.add_argument("--workers-only", action="store_true", help="one and two workers only")
     options = parser.parse_args()
     if options.worker:
         as_worker(*options.worker[:2], int(options.worker[2]))
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for cell_px in (1024, options.cell):
+        for cell_px in () if options.workers_only else (1024, options.cell):
             print(f"a cell of {cell_px} px:")
             for what, value in cell_parts(folder, cell_px).items():
                 print(f"  {what:32} {value:8.2f}")
         if options.quick:
             return
         print("peak memory of a process [MiB]:")
-        for across in (1, 3, 6):
+        for across in () if options.workers_only else (1, 3, 6):
             print(f"  {across**2:4} cells of 1024 px {peak_memory_mib(folder, across, 1024):8.0f}")
-        image = write_imagery(folder / "workers.tif", 6 * 1024)
-        one, two = (seconds_with(folder, image, workers, 1024) for workers in (1, 2))
-        print(f"seconds a cell of 1024 px: 1 worker {one:.2f}, 2 workers {two:.2f}")
-        print(f"efficiency of 2 workers: {one / two / 2:.2f}")
+        image = write_imagery(folder / "workers.tif", 5 * options.cell)
+        for what, measured in (
+            ("workers", seconds_with),
+            ("processes without Dask", seconds_apart),
+        ):
+            one, two = (measured(folder, image, count, options.cell) for count in (1, 2))
+            print(f"seconds a cell of {options.cell} px: 1 and 2 {what}: {one:.2f}, {two:.2f}")
+            print(f"  efficiency of 2: {one / two / 2:.3f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -147,6 +147,11 @@ class Calibration:
             raise ValueError(msg)
 
     @property
+    def identity(self) -> list[Any]:
+        """Return all that decides about the ends of intervals of any level, as JSON."""
+        return [[entry.from_m, list(entry.below), list(entry.above)] for entry in self.classes]
+
+    @property
     def highest_level(self) -> float | None:
         """Highest level that every class supports; None where there is none."""
         found = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -236,7 +238,10 @@ def identity(
 
 def interval_identity(interval: HeightInterval | None) -> dict[str, Any]:
     """Return all that decides about the ends of intervals; nothing for heights alone."""
-    return {"interval": interval.identity} if interval else {}
+    if interval is None:
+        return {}
+    ends = hashlib.sha256(json.dumps(interval.calibration.identity).encode()).hexdigest()
+    return {"interval": interval.title, "interval calibration": ends[:12]}
 
 
 def input_identity(scene: Scene) -> dict[str, Any]:

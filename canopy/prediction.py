@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -113,7 +113,7 @@ def finished_rows(
         first: row of tiles to begin with.
         carry: what the mosaic kept after the row of tiles before it.
         progress: told the number of finished tiles and of all tiles.
-        turn: entered before the first tile is predicted, while reading goes on; left at the end.
+        turn: held while tiles are predicted, and left whenever reading is waited for.
 
     Raises:
         SceneError: the scene cannot be read to its end.
@@ -121,7 +121,7 @@ def finished_rows(
     mosaic = Mosaic(plan.tiles, carry, layers=LAYERS if plan.scaled else 0)
     across = len(plan.tiles.columns)
     batch = plan.batch or forward_of(plan, model).batch_for(longest_side(plan))
-    with prefetched(read_strips(plan, first, filling(model))) as strips, turn or nullcontext():
+    with prefetched(read_strips(plan, first, filling(model)), turn) as strips:
         for strip in strips:
             span = plan.tiles.rows[strip.index]
             wanted = columns_with_data(plan, strip)
@@ -232,7 +232,13 @@ def predict(
 
 
 def layers_of(plan: TilesToPredict, model: HeightModel, tiles: Pixels) -> Heights:
-    """Return heights (tiles, rows, columns), or heights and scale (tiles, rows, columns, 2) [m]."""
+    """Return heights (tiles, rows, columns), or heights and scale (tiles, rows, columns, 2) [m].
+
+    A tile alone is added up otherwise than among others, which the last bit shows and a height
+    rounded from it may: it goes in twice, unless all tiles of the plan go alone.
+    """
+    if len(tiles) == 1 and plan.batch != 1:
+        return layers_of(plan, model, np.concatenate([tiles, tiles]))[:1]
     if plan.scaled:
         return np.stack(model.predict_with_scale(tiles), axis=-1)
     return model.predict(tiles)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-from typing import Annotated, NoReturn
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -25,7 +27,10 @@ from geo.catalog.errors import CatalogDownError
 from geo.errors import ConnectionLostError, GeoError, MapFileError
 from geo.gedi.errors import DownloadError, GranuleError
 
-DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DONE, FAILED, WRONG, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 FAILURES = (
     CatalogDownError, ConnectionLostError, DownloadError, FetchError, GranuleError, MapFileError,
@@ -74,8 +79,33 @@ def canopy(
     """Sub-metre RGB imagery in, canopy height in metres out."""
 
 
+@contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM, which job schedulers and containers send, end a command as Ctrl-C does."""
+    came: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not stop the clearing up
+        came.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except SystemExit as end:
+        if came and end.code == INTERRUPTED:
+            sys.exit(TERMINATED)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@sigterm_as_ctrl_c()
 def main() -> NoReturn:
-    """Run the command line and exit: 0 done, 1 failed, 2 wrong input or option, 130 interrupted."""
+    """Run the command line and exit.
+
+    0: done; 1: failed; 2: wrong input or option; 130: interrupted; 143: ended by SIGTERM.
+    """
     try:
         code = int(app(standalone_mode=False) or DONE)
     except (KeyboardInterrupt, typer.Abort):
@@ -96,7 +126,8 @@ def explain(error: Exception) -> int:
         say(str(error))
         return WRONG
     if hasattr(error, "format_message"):  # a usage error; Typer may bring its own click
-        text, code = f"{error.format_message()} (--help lists what there is)", WRONG
+        said = error.format_message().replace("Value error, ", "")  # what checks names leaks it
+        text, code = f"{said} (--help lists what there is)", WRONG
     elif isinstance(error, GeoError | CanopyError):
         text, code = str(error), FAILED if isinstance(error, FAILURES) else WRONG
     elif isinstance(error, OSError):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.chips import RegisterChoice
 from cli.console import print_json, progress_bar, say, show_notes
 from cli.map import DeviceChoice, RadiometryChoice
 from cli.options import Colours, Debug, Quiet  # noqa: TC001 - Typer reads the annotations
@@ -50,6 +51,12 @@ def calibrate_model(
         RadiometryChoice, typer.Option(help="As `canopy map --radiometry`, which must be the same.")
     ] = RadiometryChoice.satellite,
     colours: Colours = None,
+    register: Annotated[
+        RegisterChoice,
+        typer.Option(
+            help="As `canopy chips --register`: take back sure shifts between image and lidar."
+        ),
+    ] = RegisterChoice.off,
     block: Annotated[
         float, typer.Option(metavar="M", help="Side of the blocks of ground that weigh the same.")
     ] = 50.0,
@@ -81,6 +88,7 @@ def calibrate_model(
     settings = CalibrationSettings(
         radiometry=radiometry.value,
         colours=colours,
+        register=register.value,
         block_m=block,
         over=over.value,
         data=data,
@@ -124,7 +132,10 @@ def summarise(report: CalibrationReport, file: Path) -> None:
         f"height: {highest}"
     )
     for entry in report.coverage:
-        if entry["coverage"] is not None:
+        if entry["coverage"] is None:
+            say(f"  {entry['level']:.2f}   not told: takes {entry['plots_needed']} plots beside "
+                "those left out; give more pairs, or a smaller --block")  # fmt: skip
+        else:
             say(
                 f"  {entry['level']:.2f}   held {100 * entry['coverage']:.1f} % of pixels on "
                 f"{report.left_out} left out, {entry['width_m']:.1f} m wide in the mean"

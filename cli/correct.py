@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from canopy.correction.correct import CorrectionReport
 
 BY_FOOTPRINTS = (
-    "percentile", "rh", "resolution", "least_sensitivity", "filters", "max_shift", "shift_step",
-    "piece", "least_shots", "folds", "block", "seed",
+    "percentile", "rh", "resolution", "least_sensitivity", "filters", "full_power", "max_shift",
+    "shift_step", "piece", "least_shots", "folds", "block", "seed",
 )  # fmt: skip
 BY_MODEL = ("image", "item", "sun_elevation", "off_nadir", "slope")
 """Options that mean something to one way of correcting alone, by the names of their parameters."""
@@ -88,6 +88,9 @@ def correct_heights(
     filters: Annotated[
         bool, typer.Option(help="Leave shots out by quality, degrade flag and sensitivity.")
     ] = True,
+    full_power: Annotated[
+        bool, typer.Option("--full-power", help="Leave shots of coverage beams out.")
+    ] = False,
     max_shift: Annotated[
         float, typer.Option(metavar="M", help="Farthest shift of a track; 0 moves none.")
     ] = 20.0,
@@ -150,6 +153,7 @@ def correct_heights(
         rh_column=rh,
         filters=filters,
         least_sensitivity=least_sensitivity,
+        full_power=full_power,
         least_height_m=least_height,
         keep_below_m=keep_below,
         limits=parse_limits(limits),

@@ -22,7 +22,7 @@ HALF = 0.5 - 1e-4
 """A resampled pixel is valid if at least half of its weight is."""
 
 
-def axis_weights(count: int, scale: float, length: int) -> sparse.csr_array:
+def axis_weights(count: int, scale: float, length: int, start: float = 0.0) -> sparse.csr_array:
     """Return how much of each pixel of an axis is in each pixel of a resampled axis.
 
     Args:
@@ -30,17 +30,19 @@ def axis_weights(count: int, scale: float, length: int) -> sparse.csr_array:
         scale: pixels of the axis in one pixel of the resampled axis. Above one, means over the
             area are taken; else pixels are interpolated between centres.
         length: pixels of the axis; what a resampled pixel reaches beyond it does not count.
+        start: where on the axis the resampled one begins [pixels of the axis], 0 or more.
 
     Returns:
         (count, length), float32; each row sums to one.
     """
     pixels = np.arange(count)[:, None]
     if scale > 1:
-        low, high = pixels * scale, np.minimum((pixels + 1) * scale, length)
+        low = start + pixels * scale
+        high = np.minimum(start + (pixels + 1) * scale, length)
         taps = np.floor(low).astype(int) + np.arange(math.ceil(scale) + 1)
         weights = np.clip(np.minimum(high, taps + 1) - np.maximum(low, taps), 0, None)
     else:
-        centre = np.clip((pixels + 0.5) * scale - 0.5, 0, length - 1)
+        centre = np.clip(start + (pixels + 0.5) * scale - 0.5, 0, length - 1)
         taps = np.floor(centre).astype(int) + np.arange(2)
         weights = 1 - np.abs(centre - taps)
     weights = np.where(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rasterio.crs import CRS
     from rasterio.io import DatasetReader
 
+    from geo.grid import Grid
+
 
 def write_moved(
     source: Path, path: Path, shift_m: tuple[float, float], crs: CRS, tags: Mapping[str, str]
@@ -42,7 +44,9 @@ def write_moved(
             dataset.update_tags(**tags)
 
 
-def moved_transform(dataset: DatasetReader, shift_m: tuple[float, float], crs: CRS) -> Affine:
+def moved_transform(
+    dataset: DatasetReader | Grid, shift_m: tuple[float, float], crs: CRS
+) -> Affine:
     """Return the transform of a raster whose centre moves by metres of another CRS."""
     before = dataset.transform * (dataset.width / 2, dataset.height / 2)
     if dataset.crs == crs:

@@ -127,10 +127,17 @@ def refuse_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         old, new = before.get(name), json.loads(json.dumps(now.get(name)))
         if old != new:
             msg = (
-                f"--resume: {name} was {old}, now it is {new}: give what the unfinished map was "
-                "begun with, or run without --resume to begin anew"
+                f"--resume: {name} was {in_words(old)}, now it is {in_words(new)}: give what the "
+                "unfinished map was begun with, or run without --resume to begin anew"
             )
             raise ResumeError(msg)
+
+
+def in_words(value: object) -> str:
+    """Return a setting as a user gives it: lists as ``1,2,3``."""
+    if value is None:
+        return "not set"
+    return ",".join(f"{part}" for part in value) if isinstance(value, list) else f"{value}"
 
 
 @contextmanager

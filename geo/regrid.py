@@ -114,10 +114,10 @@ def reader_of(
     here = Grid(
         crs=heights.crs, transform=heights.transform, height=heights.height, width=heights.width
     )
-    if here.shares_axes_with(grid):
-        sides = zip(reversed(grid.pixel_size), reversed(here.pixel_size), strict=True)
-        scales = (there / side for there, side in sides)
-        down, across = map(axis_weights, grid.shape, scales, here.shape)
+    axes = axes_within(here, grid)
+    if axes is not None:
+        # Exact, and the same to the last bit wherever a part of a map begins; GDAL's are neither.
+        down, across = (axis_weights(*axis) for axis in axes)
         least = LEAST_WEIGHT if fill else HALF
         yield lambda row, count: along_axes(heights, down[row : row + count], across, least)
         return
@@ -134,6 +134,31 @@ def reader_of(
         **options,
     ) as virtual:
         yield lambda row, count: virtual.read(window=Window(0, row, grid.width, count))
+
+
+def axes_within(here: Grid, grid: Grid) -> list[tuple[int, float, int, float]] | None:
+    """Return what `axis_weights` needs for rows and columns of a grid; None if it lies otherwise.
+
+    Args:
+        here: grid that is resampled.
+        grid: grid that is wanted: it fits where it has the same CRS and axes, and lies within.
+    """
+    if here.crs != grid.crs or not (here.is_north_up and grid.is_north_up):
+        return None
+    left, top = ~here.transform * (grid.transform.c, grid.transform.f)
+    sides = zip(reversed(grid.pixel_size), reversed(here.pixel_size), strict=True)
+    scales = [there / side for there, side in sides]
+    starts = [round(start, 6) + 0.0 for start in (top, left)]
+    within = all(
+        start > -LEAST_WEIGHT and start + (count - 1) * scale < length
+        for count, scale, length, start in zip(grid.shape, scales, here.shape, starts, strict=True)
+    )
+    if not within:
+        return None
+    return [
+        (count, scale, length, max(start, 0.0))
+        for count, scale, length, start in zip(grid.shape, scales, here.shape, starts, strict=True)
+    ]
 
 
 def along_axes(

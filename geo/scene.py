@@ -56,6 +56,7 @@ GDAL_OPTIONS = {
     "GDAL_HTTP_TIMEOUT": 60,
     "GDAL_HTTP_CONNECTTIMEOUT": 20,
     # A server that sends less than this many bytes in a second for so many seconds has stalled.
+    # GDAL asks three times for what it misses: a read fails after about a minute.
     "GDAL_HTTP_LOW_SPEED_LIMIT": 1000,
     "GDAL_HTTP_LOW_SPEED_TIME": 20,
 }

@@ -25,8 +25,7 @@ TOP, LEFT = CELL.origin_px
 WEST, NORTH = LEFT * PIXEL, -TOP * PIXEL
 """Upper left corner of the cell [m]."""
 
-BYTES = MosaicSettings(cell_px=CELL_PX, real=False)
-REALS = MosaicSettings(cell_px=CELL_PX)
+CHOICES = MosaicSettings(cell_px=CELL_PX)
 
 
 def window(down=(0, 2), across=(0, 2)):
@@ -63,7 +62,7 @@ def smooth(height, width, seed=0, low=20, high=230):
     return (low + field * (high - low)).astype(np.uint8)
 
 
-def read(images, where=None, choices=BYTES, height=None):
+def read(images, where=None, choices=CHOICES, height=None):
     where = where or window()
     height = height or len(where.rows)
     with MosaicReader(images, where, choices) as reader:
@@ -77,6 +76,14 @@ def read(images, where=None, choices=BYTES, height=None):
     shown = np.concatenate([each for _, each in strips])
     np.testing.assert_array_equal(valid, shown >= 0)
     return pixels, shown
+
+
+def read_bytes(images, where=None, choices=CHOICES):
+    """Return the bytes that a mosaic of images of bytes shows, and which of them."""
+    pixels, shown = read(images, where, choices)
+    scaled = pixels * 255
+    np.testing.assert_allclose(scaled, np.rint(scaled), atol=1e-4)
+    return np.rint(scaled).astype(np.uint8), shown
 
 
 def other_crs(path, epsg, pixel, make=smooth, angle=0.0):

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from canopy.arrays.imagery import ArrayImagery
-    from canopy.arrays.shared_model import SharedModel
     from canopy.arrays.tasks import PieceJob
     from canopy.arrays.windows import Rectangle
+    from canopy.shared_model import SharedModel
 
     Key = str | tuple[str | int, ...]
     Graph = dict[Key, Any]

@@ -12,7 +12,6 @@ from dask.base import tokenize
 
 from canopy.arrays.graph import lazy_heights
 from canopy.arrays.imagery import read_imagery
-from canopy.arrays.shared_model import share_model
 from canopy.arrays.tasks import PieceJob
 from canopy.arrays.windows import ArrayWindows
 from canopy.errors import SettingsError
@@ -21,6 +20,7 @@ from canopy.map_plan import plan_map
 from canopy.map_settings import MapSettings
 from canopy.mapping import interval_of
 from canopy.prediction import batches
+from canopy.shared_model import share_model
 from canopy.version import __version__
 from canopy.weights import DEFAULT_MODEL
 from geo.ground import to_pyproj

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from canopy.arrays.shared_model import turn
 from canopy.arrays.windows import Rectangle, validity
 from canopy.mapping import stored
 from canopy.prediction import (
@@ -19,14 +18,15 @@ from canopy.prediction import (
     predict,
 )
 from canopy.radiometry import as_unit, percentile_stretch
+from canopy.shared_model import turn
 from geo.raster import Raster
 from geo.tiles import Mosaic, TilePlan, moved
 
 if TYPE_CHECKING:
-    from canopy.arrays.shared_model import SharedModel
     from canopy.arrays.windows import ArrayWindows, Shape
     from canopy.map_plan import MapPlan
     from canopy.radiometry import Stretch
+    from canopy.shared_model import SharedModel
     from geo.raster import Mask, Pixels
     from geo.scene import Scene
     from geo.tiles import Heights, Span

@@ -12,6 +12,7 @@ from canopy.calibration.predicting import Predicting, sample_pairs
 from canopy.calibration.report import CalibrationReport, write_report
 from canopy.calibration.settings import CalibrationSettings
 from canopy.chips.pairing import find_pairs
+from canopy.chips.registering import register_pairs
 from canopy.errors import SettingsError
 from canopy.intervals import INTERVALS_FILE
 from canopy.map_settings import MapSettings
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from canopy.calibration.conformal import PlotSample
+    from canopy.chips.pairing import PairFiles
+    from canopy.chips.registering import RegisteredPairs
     from canopy.height_model import HeightModel
     from canopy.intervals import Predictions
 
@@ -48,7 +51,8 @@ def calibrate_intervals(
         model: a height model, or the name or folder of one.
         settings: choices.
         device: where a model given by name runs: ``auto``, ``cpu`` or ``cuda``.
-        progress: told how many pairs are finished, and of how many.
+        progress: told how many pairs are finished, and of how many; twice as many where they are
+            registered first.
 
     Returns:
         The calibration, and its coverage on plots left out.
@@ -64,11 +68,35 @@ def calibrate_intervals(
     if isinstance(model, str | Path):
         model = load_height_model(model, device=device)
     how = predicting(model, settings)
-    samples = sample_pairs(found, how, progress)
     data = settings.data or f"imagery and lidar of {', '.join(sorted({p.site for p in found}))}"
+    if settings.register != "off":
+        registered, progress = set_right(found, settings, progress)
+        found = registered.pairs
+        data += (
+            f"; heights of {len(registered.shifts_m)} of {len(found)} pairs moved onto the image"
+        )
+    samples = sample_pairs(found, how, progress)
     report = judged(samples, facts_of(model, settings, data), settings)
     write_report(report, files)
     return report
+
+
+def set_right(
+    pairs: list[PairFiles], settings: CalibrationSettings, progress: Progress | None
+) -> tuple[RegisteredPairs, Progress | None]:
+    """Find the shifts of pairs; return them too, and what is to be told of the second half.
+
+    Raises:
+        SettingsError: no pair is left, or a file has no CRS.
+        SceneError: a file cannot be read.
+    """
+    count = len(pairs)
+    tell = progress or (lambda _done, _all: None)
+    drop = settings.register == "drop-unclear"
+    registered = register_pairs(
+        pairs, drop_unclear=drop, done=lambda done: tell(done, count + len(pairs))
+    )
+    return registered, lambda done, kept: tell(count + done, count + kept)
 
 
 def predicting(model: HeightModel, settings: CalibrationSettings) -> Predicting:
@@ -143,10 +171,16 @@ def file_in_model(model: str | Path) -> Path:
     """Return where the calibration of a model stands that is a folder.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: it is none, or a folder stands where the file belongs.
     """
     folder = Path(model)
     if not (folder / "config.json").is_file():
         msg = f"{model} is no folder of a model on this machine: name a file with --output"
         raise SettingsError(msg)
-    return folder / INTERVALS_FILE
+    file = folder / INTERVALS_FILE
+    if file.is_dir():
+        msg = (
+            f"{file} is a folder: expected the file of a calibration, move it away or use --output"
+        )
+        raise SettingsError(msg)
+    return file

@@ -89,6 +89,11 @@ class ModelFacts:
     predictions: Predictions
 
 
+def plots_for(level: float) -> int:
+    """Return how many plots a level takes: K support (K - 1) / (K + 1)."""
+    return math.ceil((1 + level) / (1 - level) - 1e-9)
+
+
 def calibrate(samples: Sequence[PlotSample], facts: ModelFacts) -> Calibration:
     """Calibrate the intervals of a model on plots that it has not learned from.
 

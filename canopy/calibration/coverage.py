@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from canopy.calibration.conformal import LEAST_PLOTS, calibrate
+from canopy.calibration.conformal import LEAST_PLOTS, calibrate, plots_for
 from canopy.errors import SettingsError
 from canopy.height_errors import CLASS_EDGES_M
 
@@ -94,6 +94,7 @@ def coverage_at(level: float, tests: Sequence[Test]) -> dict[str, Any]:
     total = np.sum(list(by_group.values()), axis=0) if by_group else np.zeros(len(SUMS))
     return {
         "level": level,
+        "plots_needed": plots_for(level),
         **told(total),
         "by_predicted_height": classes_told(predicted),
         "by_true_height": classes_told(true),

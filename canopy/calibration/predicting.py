@@ -18,6 +18,7 @@ from canopy.evaluation.read_pairs import shared_part
 from canopy.map_plan import plan_map
 from canopy.mapping import adapted
 from canopy.prediction import finished_rows
+from geo.moved_raster import moved_transform
 from geo.scene import open_scene
 from geo.spatial_split import PlotBox
 
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
+    from rasterio.crs import CRS
 
     from canopy.chips.pairing import PairFiles
     from canopy.colour_matching import ColourMatcher
+    from canopy.evaluation.height_source import HeightSource
     from canopy.height_model import HeightModel
     from canopy.map_plan import MapPlan
     from canopy.map_settings import MapSettings
@@ -104,6 +107,7 @@ def sample_pair(files: PairFiles, how: Predicting) -> Iterator[PlotSample]:
         lacking = files.heights if lidar.grid.crs is None else files.image
         msg = f"{lacking} has no CRS: a pair is matched by its coordinates, georeference it"
         raise SettingsError(msg)
+    lidar = moved(lidar, files.shift_m, plan.grid.crs)
     if shared_part(plan.grid, lidar.grid) is None:
         return
     with lidar.open() as reader, closing(finished_rows(plan, model)) as rows:
@@ -111,6 +115,14 @@ def sample_pair(files: PairFiles, how: Predicting) -> Iterator[PlotSample]:
         for strip in block_rows(rows, cuts(plan.grid.height, block_px(plan, how.block_m))):
             true, known = means.read(strip.cells)
             yield from blocks_of(strip, true, known, files, how, plan)
+
+
+def moved(lidar: HeightSource, shift_m: tuple[float, float], crs: CRS) -> HeightSource:
+    """Return heights whose place is moved by metres of a CRS, east and north."""
+    if not any(shift_m):
+        return lidar
+    placed = moved_transform(lidar.grid, shift_m, crs)
+    return replace(lidar, grid=replace(lidar.grid, transform=placed))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

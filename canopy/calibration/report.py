@@ -97,16 +97,16 @@ class CalibrationReport:
             "",
             "## Coverage where the calibration was not made",
             "",
-            judged,
-            "",
+            *([judged, ""] if self.groups else []),
         ]
-        lines += coverage_table(self.coverage)
+        lines += coverage_table(self.coverage) if self.groups else [few_words(self)]
         for key, title in (
             ("by_predicted_height", "By predicted height, which is promised"),
             ("by_true_height", "By true height, which is not"),
             ("by_group", f"By what was left out: {self.left_out}"),
         ):
-            lines += ["", f"### {title}", "", *part_table(self.coverage, key)]
+            if self.groups:
+                lines += ["", f"### {title}", "", *part_table(self.coverage, key)]
         lines += ["", "## What the calibration holds", "", *class_table(made), ""]
         lines += [f"{made.software}.", ""]
         return "\n".join(lines)
@@ -131,6 +131,18 @@ def write_report(
         with whole_file(file) as part:
             part.write_text(content, encoding="utf-8")
     write_calibration(report.calibration, path)
+
+
+def few_words(report: CalibrationReport) -> str:
+    """Return why coverage cannot be told, and what it takes."""
+    needed = ", ".join(
+        f"{entry['plots_needed']} for {entry['level']:g}" for entry in report.coverage
+    )
+    return (
+        f"Not told: with some of the {report.calibration.plots} plots left out, too few are left "
+        f"to calibrate on. It takes, beside those left out, {needed}. Give more pairs, or smaller "
+        "blocks of ground (`--block`)."
+    )
 
 
 def coverage_table(coverage: list[dict[str, Any]]) -> list[str]:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
+from canopy.chips.settings import Register
 from canopy.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ class CalibrationSettings:
     Attributes:
         radiometry: as ``canopy map --radiometry``; maps must have the same.
         colours: file of the colour-matching network; None for the one in the zoo.
+        register: as ``canopy chips --register``: whether the shift between image and heights of
+            every pair is found first and taken back where it is sure, and what is done with pairs
+            where it is unclear.
         block_m: side of the blocks of ground that weigh as one draw each [m].
         over: what is left out when coverage is told: ``sites``, ``blocks`` of ground in five
             folds, or ``auto``: sites where there are three or more.
@@ -36,6 +40,7 @@ class CalibrationSettings:
 
     radiometry: Radiometry = "satellite"
     colours: str | Path | None = None
+    register: Register = "off"
     block_m: float = 50.0
     over: Over = "auto"
     data: str = ""
@@ -53,6 +58,9 @@ class CalibrationSettings:
             raise SettingsError(msg)
         if self.over not in get_args(Over):
             msg = f"found coverage over {self.over}; expected {', '.join(get_args(Over))}"
+            raise SettingsError(msg)
+        if self.register not in get_args(Register):
+            msg = f"register {self.register}: expected one of {', '.join(get_args(Register))}"
             raise SettingsError(msg)
         if self.seed < 0:
             msg = f"found seed {self.seed}; expected 0 or more"

@@ -79,14 +79,19 @@ class Pairs:
 
 
 def energy_points(count: int = POINTS) -> Array:
-    """Return where the energy of a footprint falls: points right and down of its middle [m].
+    """Return where the energy of a footprint falls: points right and down of its middle [m]."""
+    return gaussian_points(count, SIGMA_M, RADIUS_M)
+
+
+def gaussian_points(count: int, sigma_m: float, radius_m: float) -> Array:
+    """Return points (count, 2) that lie as densely as a Gaussian within a circle [m].
 
     Vogel's spiral (1979): equal steps of the golden angle, and radii at equal steps of the share
-    of energy within them, 1 - exp(-r^2 / 2 sigma^2), up to the edge of the footprint.
+    of the Gaussian within them, 1 - exp(-r^2 / 2 sigma^2), up to the edge of the circle.
     """
-    within = 1 - math.exp(-0.5 * (RADIUS_M / SIGMA_M) ** 2)
+    within = 1 - math.exp(-0.5 * (radius_m / sigma_m) ** 2)
     share = (np.arange(count) + 0.5) / count * within
-    radius = SIGMA_M * np.sqrt(-2 * np.log1p(-share))
+    radius = sigma_m * np.sqrt(-2 * np.log1p(-share))
     turn = np.arange(count) * math.pi * (3 - math.sqrt(5))
     return np.stack([radius * np.cos(turn), radius * np.sin(turn)], axis=1)
 
@@ -166,8 +171,8 @@ class Lookup:
 
     def __call__(self, reader: HeightReader, right: float, down: float) -> Array:
         """Return the percentile at each shift (s,) [m]; NaN where too little has a height."""
-        columns = np.floor((right + self.points[..., 0]) / self.pixel_m[0]).astype(np.int64)
-        rows = np.floor((down + self.points[..., 1]) / self.pixel_m[1]).astype(np.int64)
+        columns = pixels_at(right, self.points[..., 0], self.pixel_m[0])
+        rows = pixels_at(down, self.points[..., 1], self.pixel_m[1])
         top, left = int(rows.min()), int(columns.min())
         height, width = int(rows.max()) - top + 1, int(columns.max()) - left + 1
         heights, valid = reader.read(top, left, height, width)
@@ -180,6 +185,18 @@ class Lookup:
         for shift in np.flatnonzero(~whole & (known.mean(axis=1) >= LEAST_COVERED)).tolist():
             found[shift] = np.percentile(values[shift][known[shift]], self.percentile)
         return found
+
+
+def pixels_at(place_m: float, offsets_m: Array, pixel_m: float) -> NDArray[np.int64]:
+    """Return the pixels that hold places some metres from one, counted along an axis.
+
+    The same whatever the axis is counted from: a part of a map that begins elsewhere finds the same
+    ground, where a sum of floats would not quite.
+    """
+    place = round(place_m / pixel_m, 6)
+    whole = math.floor(place)
+    within = np.floor(round(place - whole, 6) + offsets_m / pixel_m)
+    return whole + within.astype(np.int64)
 
 
 def usable(rh: Array, heights: NDArray[np.floating], least_m: float) -> Mask:

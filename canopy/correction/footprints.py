@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canopy.errors import SettingsError
+from canopy.evaluation.footprint_filters import columns_of
 from canopy.evaluation.height_source import TALLEST_M
 from canopy.evaluation.vectors import read_table
+from geo.gedi.columns import BEAMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,7 +74,8 @@ def read_footprints(path: Path, source: HeightSource, settings: CorrectionSettin
     Raises:
         SceneError: the file cannot be read.
         SettingsError: it has no points, no CRS or no such relative heights, its heights are no
-            metres, or no point lies over the map.
+            metres, it does not tell the power of beams that is asked for, or no point lies over the
+            map.
     """
     table = read_table(path).reset_index(drop=True)
     refuse_no_points(path, table)
@@ -83,6 +86,8 @@ def read_footprints(path: Path, source: HeightSource, settings: CorrectionSettin
     kept = np.ones(len(table), bool)
     left_out: dict[str, int] = {}
     tests = filters_of(table, settings)
+    if settings.full_power:
+        tests.append(("coverage beam", has_full_power(path, table)))
     place = table.geometry.notna() & ~table.geometry.is_empty
     plausible = np.isfinite(heights) & (np.abs(heights) <= TALLEST_M)
     alone = ~repeated(table, heights)
@@ -210,6 +215,32 @@ def filters_of(table: Any, settings: CorrectionSettings) -> list[tuple[str, Any]
         for name, (reason, test) in tests.items()
         if name in names
     ]
+
+
+def has_full_power(path: Path, table: Any) -> Mask:  # noqa: ANN401 - see refuse_no_points
+    """Return which shots are of full-power beams (n,), as a column or the beam's name tells.
+
+    Raises:
+        SettingsError: neither does.
+    """
+    said = columns_of(table).get("full_power")
+    if said is not None:
+        return said
+    names = {str(name).lower(): name for name in table.columns}
+    if "beam" not in names:
+        msg = (
+            f"{path} tells no power of beams: expected a column full_power, or beam with names "
+            "such as BEAM0101; leave --full-power out"
+        )
+        raise SettingsError(msg)
+    beams = table[names["beam"]].astype(str).str.strip().str.upper()
+    if unknown := sorted(set(beams) - set(BEAMS)):
+        msg = (
+            f"{path}: beam {unknown[0]!r} tells no power: expected names such as BEAM0101, or a "
+            "column full_power; leave --full-power out"
+        )
+        raise SettingsError(msg)
+    return np.asarray(beams.map(BEAMS), bool)
 
 
 def places(table: Any, kept: Mask, source: HeightSource) -> tuple[Array, Array]:  # noqa: ANN401

@@ -20,6 +20,8 @@ class CorrectionSettings:
         rh_column: column of relative heights [m]; None takes that of the rank, such as rh98.
         filters: whether quality_flag, degrade_flag and sensitivity leave shots out.
         least_sensitivity: shots with less are left out.
+        full_power: whether shots of coverage beams are left out, which see the ground under dense
+            canopy less often.
         least_height_m: shots are used where the geometric mean of RH and map is as high [m].
         keep_below_m: heights up to it are never changed [m]; from three times it on, heights take
             the whole factor.
@@ -46,6 +48,7 @@ class CorrectionSettings:
     rh_column: str | None = None
     filters: bool = True
     least_sensitivity: float = 0.9
+    full_power: bool = False
     least_height_m: float = 3.0
     keep_below_m: float = 1.0
     limits: tuple[float, float] = (0.5, 2.0)

@@ -2,15 +2,17 @@
 
 Imagery lies on a grid of the network's pixels; its coarse cells are squares of so many of them from
 its upper left corner on. At the middle of each cell with r the predicted and p the mapped
-percentile within a footprint of 25 m, the log ratio is y = ln(r / p), and around a place s:
+percentile within a footprint of 25 m about there, the log ratio is y = ln(r / p). Around a place s:
 
     m = the robust kernel mean of y, as :mod:`canopy.correction.factor_field` takes it
     n = its weight, times the share of a window that no earlier window has seen
     f = m n / (n + sigma^2 / tau^2)                     shrunk: tau is chosen, sigma is on the card
-    F = exp(0 up to d, 1.5 (|f| - d) up to 3 d, |f| above, with the sign of f), within limits
+    F = exp(0 up to d, 3 (|f| - d) up to 1.5 d, |f| above, with the sign of f), within limits
 
-Nothing is estimated from the map as a whole, so a factor depends on its neighbourhood alone and two
-cells of ground agree where they meet. Windows overlap, so their errors do: hence the share.
+d is how far the network is off in a whole forest (its card): a map that differs by less may as well
+be right. Nothing is estimated from the map as a whole, so a factor depends on its
+neighbourhood alone and two cells of ground agree where they meet. Windows overlap, so their errors
+do: hence the share.
 """
 
 from __future__ import annotations
@@ -22,9 +24,16 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from canopy.correction.applying import FactorField, changed_part
+from canopy.correction.applying import FactorField
 from canopy.correction.factor_field import REACH, Near, local_mean
-from canopy.correction.footprint_pairs import Lookup, energy_points, log_ratio, usable
+from canopy.correction.footprint_pairs import (
+    Lookup,
+    energy_points,
+    gaussian_points,
+    log_ratio,
+    usable,
+)
+from canopy.correction_network.settings import PLACES_REACH
 from canopy.correction_network.windows import read_windows
 from geo.grid import Grid
 
@@ -32,13 +41,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from canopy.correction_network.metadata import Metadata
-    from canopy.correction_network.model import CorrectionModel
+    from canopy.correction_network.model import CorrectionCard, CorrectionModel
     from canopy.correction_network.settings import FieldSettings
     from canopy.evaluation.height_source import HeightReader
     from geo.raster import Pixels
     from geo.scene_reader import StripReader
 
 Array = NDArray[np.float64]
+
+PLACES = 16
+"""Of a footprint whose place is not quite known."""
 
 
 class FactsAt(Protocol):
@@ -117,16 +129,20 @@ def predict_coarse(
 def map_coarse(
     cells: CoarseCells,
     reader: HeightReader,
-    percentile: float,
+    card: CorrectionCard,
     corner_px: tuple[int, int] = (0, 0),
     wanted: NDArray[np.bool_] | None = None,
 ) -> Array:
-    """Return the map's percentile in a footprint at the middle of each cell (rows, columns) [m].
+    """Return the map's percentile in a footprint about the middle of each cell (rows, columns) [m].
+
+    A network learned from footprints that lay some metres from where they were reported, so that it
+    predicts the median of what lies about there (its loss is L1). The map is asked likewise: the
+    median of its percentiles at the places where such a footprint may be.
 
     Args:
         cells: of the imagery.
         reader: of the heights.
-        percentile: which.
+        card: of the network.
         corner_px: row and column of the imagery's grid at which the heights begin.
         wanted: where it is wanted (rows, columns); None for everywhere.
 
@@ -134,7 +150,8 @@ def map_coarse(
         NaN where the map covers too little of the footprint.
     """
     source = reader.source
-    look = Lookup(pixel_m=source.pixel_m, points=energy_points()[None], percentile=percentile)
+    points = places_of(card.geolocation_m)[:, None] + energy_points()[None]
+    look = Lookup(pixel_m=source.pixel_m, points=points, percentile=card.percentile)
     # Metres of a pixel of the imagery along the map's axes, by the same scale as the map's own.
     scale = ~source.grid.transform * cells.grid.transform
     side_m = scale.a * source.pixel_m[0], scale.e * source.pixel_m[1]
@@ -143,8 +160,22 @@ def map_coarse(
     chosen = np.arange(len(middles)) if wanted is None else np.flatnonzero(wanted)
     for number in chosen.tolist():
         row, column = middles[number]
-        found[number] = look(reader, column * side_m[0], row * side_m[1])[0]
+        heights = look(reader, column * side_m[0], row * side_m[1])
+        known = heights[np.isfinite(heights)]
+        if 2 * len(known) >= len(heights):
+            found[number] = np.median(known)
     return found.reshape(cells.shape)
+
+
+def places_of(geolocation_m: float) -> Array:
+    """Return places right and down of a reported one where a footprint may be (k, 2) [m].
+
+    Args:
+        geolocation_m: how far they are off, root mean square.
+    """
+    if geolocation_m <= 0:
+        return np.zeros((1, 2))
+    return gaussian_points(PLACES, geolocation_m / np.sqrt(2), PLACES_REACH * geolocation_m)
 
 
 def factor_field(
@@ -168,9 +199,16 @@ def factor_field(
     mean, count = smoothed(ratios, cells.stride_px * model.card.gsd_m, model.card.noise, settings)
     seen = count * min(1.0, (cells.stride_px / model.window_px) ** 2)
     shrunk = mean * seen / (seen + (model.card.noise / settings.signal) ** 2)
-    logs = np.sign(shrunk) * changed_part(np.abs(shrunk), settings.least_change)
+    logs = sure_part(shrunk, settings.least_change_of(model.card))
     factors = np.exp(np.clip(logs, *np.log(settings.limits))).astype(np.float32)
     return FactorField(grid=cells.as_grid, factors=factors), count.astype(np.float32)
+
+
+def sure_part(logs: Array, least: float) -> Array:
+    """Return log factors that are none up to the least, and whole from half more on."""
+    size = np.abs(logs)
+    part = np.where(size >= 1.5 * least, size, np.maximum(3 * (size - least), 0.0))
+    return np.sign(logs) * part
 
 
 def smoothed(

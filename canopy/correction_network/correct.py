@@ -112,6 +112,7 @@ def as_json(seen: Seen, heights: str, image: str, settings: ByModelSettings) -> 
             "rows": seen.field.grid.height,
             "columns": seen.field.grid.width,
             "resolution_m": seen.settings.stride_px * card.gsd_m,
+            "least_change": round(seen.settings.least_change_of(card), 4),
             "least": round(float(factors.min()), 4),
             "median": round(float(np.median(factors)), 4),
             "greatest": round(float(factors.max()), 4),

@@ -52,6 +52,10 @@ class CorrectionCard:
         std: their standard deviation.
         offset: median of ln(RH / prediction) on ground kept aside; added to predictions.
         noise: spread of the same about it, 1.4826 times the median magnitude.
+        forest_noise: spread of its medians about it, of blocks of ground kept aside: how far the
+            network may be off in a whole forest, however many windows of it are seen.
+        geolocation_m: how far the footprints that it learned from lay from where they were
+            reported, root mean square [m].
         simulated: whether it learned from simulated forests alone.
         notice: what every user must be told, in one sentence.
         url: where it is described.
@@ -70,6 +74,8 @@ class CorrectionCard:
     std: tuple[float, float, float]
     offset: float = 0.0
     noise: float = 0.2
+    forest_noise: float = 0.0
+    geolocation_m: float = 0.0
     simulated: bool = False
     notice: str = ""
     url: str = ""
@@ -85,6 +91,13 @@ class CorrectionCard:
         if not all(map(math.isfinite, numbers)) or min(*self.std, self.gsd_m, self.noise) <= 0:
             msg = (
                 f"gsd_m {self.gsd_m}, std {self.std}, noise {self.noise}: expected numbers above 0"
+            )
+            raise ValueError(msg)
+        errors = (self.forest_noise, self.geolocation_m)
+        if not all(map(math.isfinite, errors)) or min(errors) < 0:
+            msg = (
+                f"forest_noise {self.forest_noise}, geolocation_m {self.geolocation_m}: expected "
+                "numbers of 0 or more"
             )
             raise ValueError(msg)
         if not 0 < self.percentile <= 100:  # noqa: PLR2004
@@ -120,7 +133,8 @@ class CorrectionModel:
         """What decides about its predictions."""
         card = self.card
         numbers = json.dumps([card.gsd_m, card.percentile, card.mean, card.std,
-                              card.offset, card.noise])  # fmt: skip
+                              card.offset, card.noise, card.forest_noise,
+                              card.geolocation_m])  # fmt: skip
         return {"name": card.name, "version": card.version, "weights": self.fingerprint,
                 "numbers": numbers}  # fmt: skip
 
@@ -177,7 +191,7 @@ def load_correction_model(name: str | Path, *, device: str = "cpu") -> Correctio
         raise ModelError(msg) from error
     refuse_no_numbers(network, path)
     return CorrectionModel(
-        network=network.eval().to(device),
+        network=network.eval().to(device).add_exactly(),
         card=card,
         architecture=architecture,
         fingerprint=file_sha256(path),

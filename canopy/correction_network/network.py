@@ -84,5 +84,16 @@ class CorrectionNetwork(nn.Module):
             metadata: as :meth:`canopy.correction_network.metadata.Metadata.encoded` gives it.
         """
         seen = torch.cat([self.stages(images).flatten(1), metadata], dim=1)
-        heights = functional.softplus(self.height(functional.relu(self.joined(seen))))
-        return self.scale_m * heights[:, 0]
+        joined = self.joined(seen.to(self.joined.weight.dtype))
+        heights = functional.softplus(self.height(functional.relu(joined)))
+        return self.scale_m * heights[:, 0].to(seen.dtype)
+
+    def add_exactly(self) -> CorrectionNetwork:
+        """Let the dense layers add in float64 from here on; return the network.
+
+        In float32 the last bit of a sum depends on where in a batch a window stands, and with it
+        which of two steps a height is rounded to: a map must not depend on its cells.
+        """
+        self.joined.double()
+        self.height.double()
+        return self

@@ -65,6 +65,7 @@ class Samples:
         metadata: what is known of each.
         train: which are learned from.
         aside: which are kept aside; no window of one shares ground with one of the other.
+        aside_block: number of the block of ground of each of these.
     """
 
     windows: NDArray[np.uint8]
@@ -72,6 +73,7 @@ class Samples:
     metadata: Metadata
     train: Indices
     aside: Indices
+    aside_block: Indices
 
 
 def gather(
@@ -108,13 +110,14 @@ def gather(
     metadata = joined([shots.metadata for shots in every])
     kept = np.flatnonzero(whole)
     refuse_few(len(kept), "footprints with full imagery in their window")
-    train, aside = split(metadata.part(kept), run)
+    train, aside, blocks = split(metadata.part(kept), run)
     return Samples(
         windows=windows,
         rh=np.concatenate([shots.rh for shots in every]),
         metadata=metadata,
         train=kept[train],
         aside=kept[aside],
+        aside_block=blocks,
     )
 
 
@@ -129,7 +132,7 @@ def shots_of(pair: ImagePair, run: CorrectionRun, home: Path) -> Shots:
     )  # fmt: skip
     settings = CorrectionSettings(
         percentile=chosen.percentile, rh_column=chosen.rh_column or None, filters=chosen.filters,
-        least_sensitivity=chosen.least_sensitivity,
+        least_sensitivity=chosen.least_sensitivity, full_power=chosen.full_power,
     )  # fmt: skip
     shots = read_footprints(resolved(home, pair.footprints), source, settings)
     places = np.stack([shots.down, shots.right], axis=1) / chosen.gsd_m
@@ -167,8 +170,8 @@ def read_into(windows: NDArray[np.uint8], whole: NDArray[np.bool_], shots: Shots
             windows[which], whole[which] = pixels, True
 
 
-def split(metadata: Metadata, run: CorrectionRun) -> tuple[Indices, Indices]:
-    """Return which footprints are learned from and which are kept aside.
+def split(metadata: Metadata, run: CorrectionRun) -> tuple[Indices, Indices, Indices]:
+    """Return which footprints are learned from, which are kept aside, and the blocks of these.
 
     Blocks of ground are dealt whole. Footprints so near to one kept aside that their windows could
     share ground are neither.
@@ -195,7 +198,7 @@ def split(metadata: Metadata, run: CorrectionRun) -> tuple[Indices, Indices]:
     train, aside = np.flatnonzero(~is_aside & ~near), np.flatnonzero(is_aside)
     for indices, name in ((train, "learned from"), (aside, "kept aside")):
         refuse_few(len(indices), f"footprints to be {name}", "or choose another block_m")
-    return train, aside
+    return train, aside, number.ravel()[aside]
 
 
 def box_of(block: Array) -> PlotBox:

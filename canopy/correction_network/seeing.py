@@ -80,7 +80,7 @@ class Seen:
                 "m in prediction and map together"
             )
         if self.field.is_one:
-            share = np.expm1(self.settings.least_change)
+            share = np.expm1(self.settings.least_change_of(self.model.card))
             return f"map and {self.windows} predictions differ by less than {share:.0%} everywhere"
         low, high = float(self.field.factors.min()), float(self.field.factors.max())
         return f"{self.windows} predictions against the map ask for factors {low:.2f} to {high:.2f}"
@@ -144,7 +144,7 @@ def see(
         predicted = predict_coarse(cells, reader, model, facts_at, progress)
     with source.open() as heights:
         wanted = np.isfinite(predicted)
-        mapped = map_coarse(cells, heights, model.card.percentile, wanted=wanted)
+        mapped = map_coarse(cells, heights, model.card, wanted=wanted)
     field, counts = factor_field(cells, predicted, mapped, model, settings)
     return Seen(
         model=model, field=field, counts=counts, predicted=predicted, mapped=mapped,

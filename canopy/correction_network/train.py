@@ -27,18 +27,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from torch import nn
 
     from canopy.correction_network.samples import Samples
     from canopy.correction_network.training_run import CorrectionRun
 
     Progress = Callable[[int, int], None]
+    Array = NDArray[np.float64]
 
 WINDOWS_FILE = "windows.npy"
 """Windows of all footprints; it is gone when the run has ended."""
 
 LEAST_HEIGHT_M = 3.0
 """Offset and noise of predictions are taken where they and the footprints are as high [m]."""
+
+FEWEST_FORESTS, FEWEST_IN_FOREST = 8, 5
+"""Blocks of ground, and footprints in each, that tell how far off a network is in a forest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,27 +118,59 @@ def finished(
     network = CorrectionNetwork(run.network)
     network.load_state_dict(average.state_dict())
     network.eval()
-    offset, noise = worth(task.predict(network, samples.aside), samples.rh[samples.aside])
+    worth = worth_of(
+        task.predict(network, samples.aside), samples.rh[samples.aside], samples.aside_block
+    )
     card = CorrectionCard(
         **asdict(run.card),
         gsd_m=run.samples.gsd_m,
         percentile=run.samples.percentile,
         mean=three(task.mean),
         std=three(task.std),
-        offset=offset,
-        noise=noise,
+        offset=worth.offset,
+        noise=worth.noise,
+        forest_noise=worth.forest_noise,
+        geolocation_m=run.samples.geolocation_m,
     )
     return CorrectionModel(network=network, card=card, architecture=run.network)
 
 
-def worth(predicted: np.ndarray, rh: np.ndarray) -> tuple[float, float]:
-    """Return the median of ln(RH / prediction) and the spread about it; 0 and 1 of too few."""
+@dataclass(frozen=True, kw_only=True)
+class Worth:
+    """What predictions are worth on ground kept aside; see :class:`CorrectionCard`."""
+
+    offset: float = 0.0
+    noise: float = 1.0
+    forest_noise: float = 1.0
+
+
+def worth_of(predicted: Array, rh: Array, blocks: NDArray[np.int64]) -> Worth:
+    """Return the median of ln(RH / prediction), its spread, and that of the medians of blocks.
+
+    Args:
+        predicted: relative heights (n,) [m].
+        rh: what footprints say (n,) [m].
+        blocks: number of the block of ground of each (n,).
+
+    Returns:
+        Little worth where no canopy was kept aside; with few blocks of it a whole forest is taken
+        to be off as far as a single footprint.
+    """
     tall = usable(rh, predicted, LEAST_HEIGHT_M)
     if not tall.any():
-        return 0.0, 1.0
+        return Worth()
     ratios = log_ratio(rh[tall], predicted[tall])
     offset = float(np.median(ratios))
-    return round(offset, 4), round(spread(ratios - offset), 4)
+    noise = spread(ratios - offset)
+    off = [
+        np.median(ratios[blocks[tall] == block]) - offset
+        for block, count in zip(*np.unique(blocks[tall], return_counts=True), strict=True)
+        if count >= FEWEST_IN_FOREST
+    ]
+    forest_noise = spread(np.array(off)) if len(off) >= FEWEST_FORESTS else noise
+    return Worth(
+        offset=round(offset, 4), noise=round(noise, 4), forest_noise=round(forest_noise, 4)
+    )
 
 
 def three(values: Sequence[float]) -> tuple[float, float, float]:

@@ -13,6 +13,9 @@ from canopy.supervision.configuration import read_configuration
 if TYPE_CHECKING:
     from pathlib import Path
 
+FARTHEST_M = 50.0
+"""No footprint lies farther from where it is reported [m]."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePair:
@@ -47,7 +50,10 @@ class SampleSettings:
         rh_column: column of relative heights [m]; empty for that of the rank, such as rh95.
         filters: whether quality_flag, degrade_flag and sensitivity leave shots out.
         least_sensitivity: shots with less are left out.
+        full_power: whether shots of coverage beams are left out.
         tallest_m: shots with more are left out: clouds and wires [m].
+        geolocation_m: how far shots lie from where they are reported, root mean square [m]; some
+            10 m for GEDI version 2.
         block_m: side of the blocks of ground that are kept aside or learned from [m].
         aside: share of the blocks kept aside, 0.05 to 0.5.
         seed: of the dealing of blocks.
@@ -58,7 +64,9 @@ class SampleSettings:
     rh_column: str = ""
     filters: bool = True
     least_sensitivity: float = 0.9
+    full_power: bool = False
     tallest_m: float = 120.0
+    geolocation_m: float = 10.0
     block_m: float = 500.0
     aside: float = 0.2
     seed: int = 0
@@ -74,6 +82,9 @@ class SampleSettings:
                 f"percentile {self.percentile}, gsd_m {self.gsd_m}, tallest_m {self.tallest_m}"
             )
             msg = f"{numbers}: expected above 0, the percentile up to 100"
+            raise SettingsError(msg)
+        if not 0 <= self.geolocation_m <= FARTHEST_M:
+            msg = f"geolocation_m {self.geolocation_m}: expected 0 to {FARTHEST_M:g} m"
             raise SettingsError(msg)
         if not (0.05 <= self.aside <= 0.5 and self.block_m >= 1):  # noqa: PLR2004
             msg = (

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SETTINGS_FILE, LOG_FILE, CHECKPOINT_FILE = "training.json", "log.jsonl", "checkpoint.pt"
+MOST_NAMES = 5
+"""Settings that an error names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,17 @@ class RunFolder:
     """
 
     path: Path
+
+    def check(self, *, resume: bool) -> None:
+        """Refuse a place where no run can begin, before anything is read for it.
+
+        Raises:
+            OutputError: a file stands there, or a run that is not to be gone on with.
+        """
+        refuse_file(self.path)
+        if not resume and (self.path / SETTINGS_FILE).exists():
+            msg = f"{self.path} holds a run: go on from it with --resume, or name another folder"
+            raise OutputError(msg)
 
     def open(self, settings: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
         """Begin a run, or return the checkpoint to go on from, None where there is none yet.
@@ -43,11 +56,9 @@ class RunFolder:
         """Make the folder and write the resolved settings.
 
         Raises:
-            OutputError: a run stands there already.
+            OutputError: a file or a run stands there already.
         """
-        if (self.path / SETTINGS_FILE).exists():
-            msg = f"{self.path} holds a run: go on from it with --resume, or name another folder"
-            raise OutputError(msg)
+        self.check(resume=False)
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.path / SETTINGS_FILE, settings)
 
@@ -64,9 +75,10 @@ class RunFolder:
             raise OutputError(msg) from error
         settings = json.loads(json.dumps(settings))  # lists for tuples, as on disk
         if begun != settings:
-            other = sorted(name for name in settings if begun.get(name) != settings[name])
+            names = differing(begun, settings)
+            more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
             msg = (
-                f"{self.path} was begun with another {', '.join(other) or 'configuration'}: give "
+                f"{self.path} was begun with another {', '.join(names[:MOST_NAMES])}{more}: give "
                 "what it was begun with, or name another folder"
             )
             raise OutputError(msg)
@@ -109,6 +121,28 @@ class RunFolder:
         kept = [record for record in self.read_log() if record["step"] <= step]
         with whole_file(self.path / LOG_FILE) as part:
             part.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+
+
+def refuse_file(path: Path) -> None:
+    """Refuse a file where the folder of a run shall stand.
+
+    Raises:
+        OutputError: as said.
+    """
+    if path.exists() and not path.is_dir():
+        msg = f"output {path} is a file: expected a folder for the run, name another"
+        raise OutputError(msg)
+
+
+def differing(before: Any, now: Any, name: str = "") -> list[str]:  # noqa: ANN401 - values of JSON
+    """Return the names of settings that differ, as a configuration has them: ``run.steps``."""
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return [] if before == now else [name or "configuration"]
+    names = sorted(before.keys() | now.keys())
+    inner = [(each, f"{name}.{each}" if name else each) for each in names]
+    return [
+        found for each, full in inner for found in differing(before.get(each), now.get(each), full)
+    ]
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

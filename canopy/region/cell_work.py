@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from canopy.map_plan import stretch_for
-from canopy.mapping import adapted, interval_of, row_dtype, stored
+from canopy.mapping import interval_of, row_dtype, stored
 from canopy.prediction import finished_rows
 from canopy.region.cell_plan import CellImagery, plan_cell
 from canopy.region.cell_products import CellMade, height_facts, put_cell, stands
 from canopy.region.cell_task import CellOutcome
 from canopy.region.correcting import margin_of, network_of, see_cell, within_cell
 from canopy.region.shown import Recording
-from canopy.weights import load_colour_matcher, load_height_model
+from canopy.weights import load_colour_matcher
 from geo.imagery.mosaic import MosaicReader, MosaicSettings
 from geo.raw_raster import RawRaster
 from geo.stores.store import store_of
@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from geo.scene import Scene
 
 TURN = threading.Lock()
-"""One cell at a time predicts in a process; the next one reads its first tiles meanwhile."""
+"""One cell at a time predicts in a process; the next one reads its first tiles meanwhile, and goes
+on where the first has to wait for its imagery."""
 
 LOADING = threading.Lock()
 
@@ -177,17 +178,19 @@ def name_of(images: tuple[Image, ...]) -> str:
 
 
 def loaded(job: RegionJob) -> tuple[HeightModel, ColourMatcher | None]:
-    """Return the model and what matches colours, loaded once in a process."""
+    """Return the model and what matches colours, each loaded once in a process.
+
+    Raises:
+        ModelError: one of them cannot be loaded, or the model has other weights here.
+    """
+    model, settings = job.model.load(), job.settings.map
+    if settings.radiometry != "aerial":
+        return model, None
     with LOADING:
-        return load_once(job.model, job.device, job.settings.map)
+        return model, load_colours_once(settings.colours, model.device.type)
 
 
 @lru_cache(maxsize=1)
-def load_once(
-    name: str, device: str, settings: MapSettings
-) -> tuple[HeightModel, ColourMatcher | None]:
-    """Return the model and what matches colours, as a user chose them."""
-    model = adapted(load_height_model(name, device=device), settings)
-    if settings.radiometry != "aerial":
-        return model, None
-    return model, load_colour_matcher(settings.colours, device=model.device.type)
+def load_colours_once(name: str | Path | None, device: str) -> ColourMatcher:
+    """Load what matches colours."""
+    return load_colour_matcher(name, device=device)

@@ -36,6 +36,23 @@ LAST_WORDS_S = 0.2
 
 CUDA_CLUSTER = "dask_cuda"
 
+KEEP_MEMORY = {
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),  # the most that glibc takes
+}
+"""What glibc keeps in place of giving it back [bytes]. Dask has all of it given back at once
+(64 KiB); tensors of some megabytes come and go with each batch, and making their pages anew each
+time cost half of a worker's time."""
+
+SELDOM = {
+    "distributed.admin.tick.interval": "1s",  # 20 ms
+    "distributed.worker.profile.interval": "100ms",  # 10 ms
+    "distributed.worker.memory.monitor-interval": "500ms",  # 100 ms
+    "distributed.admin.system-monitor.interval": "2s",  # 500 ms
+}
+"""How often processes of a local cluster look at themselves, and Dask's own choice: a twentieth of
+all cores went into that where the network runs on them."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -177,21 +194,17 @@ def _worker_count(settings: RunSettings) -> int:
 def _config(workers: int) -> dict[str, Any]:
     """Return Dask's configuration for worker processes on this machine."""
     threads = str(max(1, CPU_COUNT // workers))
-    # Dask has memory given back to the system at once. Tensors of some megabytes come and go with
-    # each batch: their pages would be made anew each time, which cost half of a worker's time.
-    environ = {
-        name: value
-        for name, value in dask.config.get("distributed.nanny.pre-spawn-environ").items()
-        if name != "MALLOC_TRIM_THRESHOLD_"
-    }
-    ours = {
+    ours = KEEP_MEMORY | {
         # torch and the linear algebra below it read these when they are loaded.
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads),
         # What fails is told by the run, in a line each.
         "DASK_LOGGING__DISTRIBUTED": "critical",
     }
-    return {
-        "distributed.nanny.pre-spawn-environ": environ | ours,
+    return SELDOM | {
+        "distributed.nanny.pre-spawn-environ": dask.config.get(
+            "distributed.nanny.pre-spawn-environ"
+        )
+        | ours,
         # A new process on a busy machine may need longer than the 15 s after which Dask would give
         # its worker up for good.
         "distributed.deploy.lost-worker-timeout": "10 minutes",

@@ -72,7 +72,7 @@ def margin_of(name: str | None) -> int:
     if name is None:
         return 0
     network = network_of(name)
-    return SETTINGS.margin_px(network.card.gsd_m, network.window_px)
+    return SETTINGS.margin_px(network.card, network.window_px)
 
 
 def correction_facts(name: str | None, card: ModelCard) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def see_cell(
         plan.kept.columns.start - (plan.hull.columns.start),
     )
     with source.open() as heights:
-        mapped = map_coarse(cells, heights, network.card.percentile, corner, np.isfinite(predicted))
+        mapped = map_coarse(cells, heights, network.card, corner, np.isfinite(predicted))
     field, counts = factor_field(cells, predicted, mapped, network, SETTINGS)
     return Seen(
         model=network, field=field, counts=counts, predicted=predicted, mapped=mapped,

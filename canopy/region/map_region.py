@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from canopy.errors import SettingsError
 from canopy.map_report import settings_as_json
-from canopy.mapping import adapted
 from canopy.region.cell_products import stands
 from canopy.region.cell_work import make_cell
 from canopy.region.planning import plan_region
-from canopy.region.run import RunSettings, run_cells
+from canopy.region.run import RunSettings, reached, run_cells
 from canopy.region.settings import RegionJob, RegionSettings
+from canopy.shared_model import keep, name_model
 from canopy.version import SOFTWARE, __version__
-from canopy.weights import DEFAULT_MODEL, load_height_model
+from canopy.weights import DEFAULT_MODEL
 from geo.cells import Cell
 from geo.region_products.cell_record import ITEM_NAME
 from geo.region_products.collection import RegionFacts
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from canopy.region.planning import RegionPlan
     from canopy.region.progress import TellProgress
     from canopy.region.run import RunResult
+    from canopy.shared_model import NamedModel
     from geo.imagery.image import Image
     from geo.region_products.report import CellState
     from geo.stores.store import Store
@@ -116,22 +117,24 @@ def map_region(
     """
     began = time.perf_counter()
     store = store_of(output)
-    plan = planned(request)
-    store.prepare()
-    with store.lock(f"{SOFTWARE} {__version__}"):
-        refuse_other_cells(store, plan.cells[0])
-        states: dict[str, CellState] = {}
-        tasks = missing(store, plan, states, anew=request.settings.map.overwrite)
-        result = run_cells(
-            tasks,
-            partial(make_cell, job_of(request, store)),
-            request.run,
-            client=client,
-            progress=progress,
-            on_done=partial(note, states),
-        )
-        report = reported(request, result, states, began)
-        files = write_products(store, request, plan, report)
+    # A run that reaches no cluster, or has no plan, leaves no folder.
+    with reached(request.run, client) as (run, cluster):
+        plan, model = planned(request, predicts=cluster is None and not run.starts_cluster)
+        store.prepare()
+        with store.lock(f"{SOFTWARE} {__version__}"):
+            refuse_other_cells(store, plan.cells[0])
+            states: dict[str, CellState] = {}
+            tasks = missing(store, plan, states, anew=request.settings.map.overwrite)
+            result = run_cells(
+                tasks,
+                partial(make_cell, job_of(request, store, model)),
+                run,
+                client=cluster,
+                progress=progress,
+                on_done=partial(note, states),
+            )
+            report = reported(request, result, states, began)
+            files = write_products(store, request, plan, report)
     return RegionRun(output=store.url, report=report, files=files, dashboard=result.dashboard)
 
 
@@ -142,7 +145,7 @@ def plan_as_json(request: RegionRequest, output: str | Path) -> dict[str, Any]:
         CanopyError: the settings or the model do not fit.
         GeoError: the area cannot be cut into cells.
     """
-    store, plan = store_of(output), planned(request)
+    store, (plan, _) = store_of(output), planned(request, predicts=False)
     kept: dict[str, CellState] = {}
     tasks = missing(store, plan, kept, anew=request.settings.map.overwrite)
     return {
@@ -157,24 +160,34 @@ def plan_as_json(request: RegionRequest, output: str | Path) -> dict[str, Any]:
     }
 
 
-def planned(request: RegionRequest) -> RegionPlan:
+def planned(request: RegionRequest, *, predicts: bool) -> tuple[RegionPlan, NamedModel]:
     """Load the model, see that it fits, and cut the area into cells.
+
+    Args:
+        request: what is mapped.
+        predicts: whether this process makes the cells, with the model as it is loaded here;
+            workers load theirs, and here the CPU does.
+
+    Returns:
+        The cells, and the model as each worker finds it.
 
     Raises:
         CanopyError: the settings or the model do not fit.
         GeoError: the area cannot be cut into cells.
     """
-    # On the CPU: what predicts is loaded by the workers.
-    model = adapted(load_height_model(request.model, device="cpu"), request.settings.map)
-    return plan_region(request.images, request.area, model, request.settings)
+    device = request.device if predicts else "cpu"
+    named, model = name_model(request.model, device, request.settings.map)
+    if predicts:
+        keep(named, model)
+    plan = plan_region(request.images, request.area, model, request.settings)
+    return plan, replace(named, device=request.device)
 
 
-def job_of(request: RegionRequest, store: Store) -> RegionJob:
+def job_of(request: RegionRequest, store: Store, model: NamedModel) -> RegionJob:
     """Return what all cells have in common."""
     return RegionJob(
         output=store.url,
-        model=request.model,
-        device=request.device,
+        model=model,
         settings=request.settings,
         collection=collection_id(store),
         anew=request.settings.map.overwrite,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sized
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from canopy.errors import SettingsError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from canopy.region.progress import TellProgress
     from canopy.region.task import Outcome, Task
 
-__all__ = ["RunResult", "RunSettings", "run_cells"]
+__all__ = ["RunResult", "RunSettings", "reached", "run_cells"]
 
 LONGEST_WAIT_S = 1.0
 MOST_WAITING = 4
@@ -92,12 +92,9 @@ def run_cells(
         RunError: the scheduler cannot be reached, does not fit or goes away.
         KeyboardInterrupt: the user stops it; tasks are cancelled and a local cluster is closed.
     """
-    if client is not None and (settings.workers or settings.gpus or settings.scheduler):
-        msg = "a client names the cluster: leave workers, gpus and scheduler out of the settings"
-        raise SettingsError(msg)
     began = time.monotonic()
-    with ExitStack() as stack:
-        pool, dashboard = _pool(stack, make, settings, client)
+    with reached(settings, client) as (rest, cluster), ExitStack() as stack:
+        pool, dashboard = _pool(stack, make, rest, cluster)
         run = _Run(
             pool=pool,
             retries=Retries(most=settings.retries, backoff_s=settings.backoff_s),
@@ -115,13 +112,34 @@ def run_cells(
     )
 
 
+@contextmanager
+def reached(
+    settings: RunSettings, client: Client | None
+) -> Iterator[tuple[RunSettings, Client | None]]:
+    """Connect to the scheduler that settings name, if they name one.
+
+    Yields:
+        Settings without it, and the client of its cluster or the given one; None without either.
+
+    Raises:
+        SettingsError: a client is given, and settings of another cluster.
+        RunError: the scheduler cannot be reached, or does not fit.
+    """
+    if client is not None and (settings.starts_cluster or settings.scheduler):
+        msg = "a client names the cluster: leave workers, gpus and scheduler out of the settings"
+        raise SettingsError(msg)
+    if not settings.scheduler:
+        yield settings, client
+        return
+    with connected(settings.scheduler, settings.connect_timeout_s) as found:
+        yield replace(settings, scheduler=None), found
+
+
 def _pool(
     stack: ExitStack, make: Callable[[Any], Outcome], settings: RunSettings, client: Client | None
 ) -> tuple[Pool, str | None]:
     """Return what makes cells, and the dashboard; both end with the stack."""
-    if client is None and settings.scheduler:
-        client = stack.enter_context(connected(settings.scheduler, settings.connect_timeout_s))
-    if client is None and (settings.workers or settings.gpus):
+    if client is None and settings.starts_cluster:
         client = stack.enter_context(local_cluster(settings))
     if client is None:
         return InProcessPool(make), None

@@ -34,6 +34,11 @@ class RunSettings:
     ahead: int = 2
     connect_timeout_s: float = 15.0
 
+    @property
+    def starts_cluster(self) -> bool:
+        """Whether worker processes are started on this machine."""
+        return bool(self.workers or self.gpus)
+
     def __post_init__(self) -> None:
         """Refuse what makes no sense.
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from canopy.errors import SettingsError
 from canopy.map_settings import MapSettings
 from geo.imagery.ranking import Preference
+
+if TYPE_CHECKING:
+    from canopy.shared_model import NamedModel
 
 CELL_PX = 4096
 """Side of a cell [px]: 2.5 km at 0.6 m, about a minute's work of the small model on one core."""
@@ -62,16 +65,14 @@ class RegionJob:
 
     Attributes:
         output: where the region stands: a folder, or ``s3://bucket/prefix``.
-        model: name or folder of the height model.
-        device: where it runs.
+        model: the height model, as each worker finds it.
         settings: what the user chose.
         collection: identifier of the region's collection.
         anew: whether cells that stand as they would be made are made again.
     """
 
     output: str
-    model: str
-    device: str
+    model: NamedModel
     settings: RegionSettings
     collection: str
     anew: bool = False

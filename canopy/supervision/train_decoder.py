@@ -57,12 +57,13 @@ def train_decoder(
             stopped being a number.
     """
     settings = read_decoder_run(config)
+    folder = RunFolder(path=output)
+    folder.check(resume=resume)
     chips = open_chip_set(config.parent / settings.chips)
     gsd_m, seed = chips.settings.gsd_m, settings.run.seed
     model = starting_model(settings.start, settings.card, gsd_m=gsd_m, seed=seed)
     network = model.network
     task = DecoderTask(network, model.card, chips, settings)  # type: ignore[arg-type]
-    folder = RunFolder(path=output)
     state = folder.open(asdict(settings), resume=resume)
     average = learn(task, settings.run, folder, state=state, progress=progress)
     model = trained(model, average)

@@ -50,6 +50,7 @@ def train_plots(
             being a number.
     """
     recipe = read_recipe(config)
+    RunFolder(path=output).check(resume=resume)
     pairs = read_pairs(field_data_root(data), recipe.pairs)
     return fit(pairs, recipe, output, resume=resume, progress=progress)
 

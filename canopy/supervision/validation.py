@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from canopy.errors import SettingsError
-from canopy.learning.run_folder import write_json
+from canopy.learning.run_folder import refuse_file, write_json
 from canopy.supervision.cross_validation import (
     elsewhere_errors,
     judge,
@@ -94,6 +94,7 @@ def validate_recipe(
     """
     choices = choices or ValidationSettings()
     recipe = read_recipe(config)
+    refuse_file(output)
     root = field_data_root(choices.data)
     pairs = read_pairs(root, recipe.pairs)
     splits = make_splits(pairs, seed=recipe.run.seed)

@@ -9,6 +9,12 @@ import pyarrow as pa
 L2A, L2B = "L2A", "L2B"
 FLOAT, WHOLE = "f", "iu"
 
+BEAMS = {
+    "BEAM0000": False, "BEAM0001": False, "BEAM0010": False, "BEAM0011": False,
+    "BEAM0101": True, "BEAM0110": True, "BEAM1000": True, "BEAM1011": True,
+}  # fmt: skip
+"""The beams, and whether they have full power where nothing else says so."""
+
 RANKS = 101
 """Columns of rh: 0 to 100 percent of the returned energy."""
 

@@ -10,6 +10,7 @@ import numpy as np
 import shapely
 
 from geo.gedi.columns import (
+    BEAMS,
     HIGHEST,
     L2A,
     L2B,
@@ -35,12 +36,6 @@ if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
     Shots = dict[str, NDArray[Any]]
-
-BEAMS = {
-    "BEAM0000": False, "BEAM0001": False, "BEAM0010": False, "BEAM0011": False,
-    "BEAM0101": True, "BEAM0110": True, "BEAM1000": True, "BEAM1011": True,
-}  # fmt: skip
-"""The beams, and whether they have full power where the file does not say so."""
 
 SLICE = 32_768
 """Shots that are read at once; a row of rh is the widest, 808 bytes."""

@@ -128,7 +128,6 @@ def image_of_raster(source: str) -> Image:
         footprint=shape(outline.geometry),
         acquired=acquired.moment.astimezone(UTC) if acquired else None,
         gsd_m=scene.gsd_m,
-        dtype=scene.dtype,
         sources=(ColourSource(href, None),),
         link=source_href(href, ".") if is_remote(href) else href,
         identity={"id": Path(source).stem, "files": [_state(href)]},
@@ -194,7 +193,6 @@ class _ItemReader:
             gsd_m=_number(kept["assets"][colours.red.asset], ("gsd",)) or _number(told, GSD),
             sun_elevation=_number(told, SUN_ELEVATION),
             off_nadir=_number(told, OFF_NADIR),
-            dtype=_data_type(kept["assets"], colours),
             sources=sources,
             signed=needs_signing(kept),
             link=_link(kept) or f"{self.catalog}#{name}",
@@ -228,21 +226,6 @@ def _sources(item: Json, colours: ColourAssets) -> tuple[ColourSource, ...]:
     if len(set(hrefs)) == 1 and not (first.get("bands") or first.get("eo:bands")):
         return (ColourSource(hrefs[0], None),)
     return tuple(ColourSource(href, band.number) for href, band in zip(hrefs, bands, strict=True))
-
-
-def _data_type(assets: Json, colours: ColourAssets) -> str | None:
-    """Return the one type of pixels that all files of an item are said to have."""
-    told = {_type_of(assets[getattr(colours, colour).asset]) for colour in COLOURS}
-    return told.pop() if len(told) == 1 else None
-
-
-def _type_of(asset: Json) -> str | None:
-    """Return the type of pixels that an asset tells (STAC 1.1, or the raster extension)."""
-    lists = (asset.get("bands"), asset.get("raster:bands"))
-    bands = [band for each in lists if isinstance(each, list) for band in each]
-    types = {band.get("data_type") for band in bands if isinstance(band, dict)} - {None}
-    types |= {asset["data_type"]} if "data_type" in asset else set()
-    return str(types.pop()) if len(types) == 1 else None
 
 
 def _properties(item: Json) -> Json:

@@ -37,7 +37,6 @@ class Image:
         gsd_m: ground sampling distance [m], as the catalog says; or None.
         sun_elevation: angle of the sun above the horizon [degrees], or None.
         off_nadir: angle between the view and the vertical [degrees], or None.
-        dtype: type of its pixels, as the catalog says; or None.
         sources: one file that says itself where its colours are, or the sources of red, green and
             blue.
         signed: whether its files are read through signed URLs.
@@ -52,7 +51,6 @@ class Image:
     gsd_m: float | None = None
     sun_elevation: float | None = None
     off_nadir: float | None = None
-    dtype: str | None = None
     sources: tuple[ColourSource, ...]
     signed: bool = False
     link: str

@@ -69,15 +69,12 @@ class MosaicSettings:
         preference: which image wins.
         cell_px: side of the cells in which one order of the images holds [px of the mosaic], a
             multiple of BLOCK_PX.
-        real: whether pixels are float32 in [0, 1]; else all images must be of bytes, and come as
-            they are.
         stretch_of: given a scene, returns what brings its pixels (3, rows, columns) to [0, 1], or
             None for bytes and for reals that are there already. Asked once for each file.
     """
 
     preference: Preference = field(default_factory=Preference)
     cell_px: int = 4096
-    real: bool = True
     stretch_of: StretchOf = unstretched
 
 
@@ -115,9 +112,7 @@ class MosaicReader:
         self.rows, self.columns = window.rows, window.columns
         self.grid = window.grid
         self._footprints = _Footprints(self.images, self.zone, self.grid)
-        self._open = OpenImages(
-            self.images, self.zone, self.settings.stretch_of, real=self.settings.real
-        )
+        self._open = OpenImages(self.images, self.zone, self.settings.stretch_of)
         self._orders: dict[tuple[int, int], list[int]] = {}
         self._strips: dict[int, tuple[Pixels, Indices]] = {}
 
@@ -147,8 +142,8 @@ class MosaicReader:
             height: how many.
 
         Returns:
-            Pixels (3, height, width), uint8 or float32 in [0, 1] as the settings say, 0 where
-            nothing is valid; valid is True where an image shows something.
+            Pixels (3, height, width), float32 in [0, 1], 0 where nothing is valid; valid is True
+            where an image shows something.
 
         Raises:
             SceneError: an image cannot be opened or read.
@@ -189,8 +184,7 @@ class MosaicReader:
         """Return a row of blocks: pixels (3, BLOCK_PX, width), and which images they show."""
         if down not in self._strips:
             width = len(self.columns)
-            dtype = np.float32 if self.settings.real else np.uint8
-            pixels = np.zeros((3, BLOCK_PX, width), dtype)
+            pixels = np.zeros((3, BLOCK_PX, width), np.float32)
             shown = np.full((BLOCK_PX, width), -1, np.int16)
             row = self.rows.start + down * BLOCK_PX
             # Options of GDAL belong to a thread: set here, whichever thread reads.

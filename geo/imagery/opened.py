@@ -87,8 +87,8 @@ class OpenFile:
     placed: PlacedFile
     stretch: Stretching | None
 
-    def read(self, row: int, column: int, *, real: bool) -> tuple[Pixels, Mask] | None:
-        """Return a block of the endless grid.
+    def read(self, row: int, column: int) -> tuple[Pixels, Mask] | None:
+        """Return a block of the endless grid: pixels as float32 in [0, 1], and which are valid.
 
         Raises:
             SceneError: the file breaks off or is corrupt.
@@ -100,8 +100,8 @@ class OpenFile:
         except RasterioError as error:
             with unsigned(self.source, self.href):
                 raise broken_off(self.source, error) from error
-        if block is None or not real:
-            return block
+        if block is None:
+            return None
         return as_real(block[0], self.stretch), block[1]
 
 
@@ -132,11 +132,9 @@ def as_real(pixels: Pixels, stretch: Stretching | None) -> Pixels:
 class OpenImages:
     """Images by number; the one that was not used for longest is closed where too many are open."""
 
-    def __init__(
-        self, images: Sequence[Image], zone: Zone, stretch_of: StretchOf, *, real: bool
-    ) -> None:
+    def __init__(self, images: Sequence[Image], zone: Zone, stretch_of: StretchOf) -> None:
         """Open none yet."""
-        self.images, self.zone, self.stretch_of, self.real = images, zone, stretch_of, real
+        self.images, self.zone, self.stretch_of = images, zone, stretch_of
         self._open: OrderedDict[int, tuple[ExitStack, list[OpenFile]]] = OrderedDict()
         self._stretches: dict[ImageFile, Stretching | None] = {}
 
@@ -144,12 +142,12 @@ class OpenImages:
         """Return a block of an image: pixels (3, rows, columns), valid; None where it has nothing.
 
         Raises:
-            SceneError: it cannot be opened or read, or holds no bytes where they are asked for.
+            SceneError: it cannot be opened or read.
             ConnectionLostError: its server does not answer just now.
         """
         blocks = []
         for file in self._files(index):
-            block = file.read(row, column, real=self.real)
+            block = file.read(row, column)
             if block is None:
                 return None
             blocks.append(block)
@@ -195,18 +193,7 @@ class OpenImages:
             )
 
     def _stretch(self, file: ImageFile, scene: Scene) -> Stretching | None:
-        """Return what stretches a file; decided once.
-
-        Raises:
-            SceneError: it needs one where bytes are asked for.
-        """
+        """Return what stretches a file; decided once."""
         if file not in self._stretches:
             self._stretches[file] = self.stretch_of(scene)
-        stretch = self._stretches[file]
-        if not self.real and (scene.dtype != "uint8" or stretch is not None):
-            msg = (
-                f"{scene.source} has {scene.dtype} pixels, and bytes were expected as they are: "
-                "if its item says data_type uint8, correct it there"
-            )
-            raise SceneError(msg)
-        return stretch
+        return self._stretches[file]

@@ -20,10 +20,10 @@ from small_scenes import EAST, NORTH, PLACES, UPRIGHT, UTM, metric, noise, write
 
 import canopy
 from canopy.arrays.georeference import grid_of
-from canopy.arrays.shared_model import NamedModel, turns
 from canopy.errors import ModelError
 from canopy.map_settings import MapSettings
 from canopy.model_folder import save_height_model
+from canopy.shared_model import NamedModel, turns
 
 UNROTATED = [
     place for place in PLACES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -92,3 +93,48 @@ def test_no_more_than_one_item_waits_while_another_is_held_ready():
         for expected in range(10):
             assert next(items) == expected
             assert len(seen) <= expected + 4
+
+
+def test_a_turn_is_left_while_an_item_is_waited_for_and_else_kept():
+    turn, late, log = threading.Lock(), threading.Event(), []
+
+    def stalling():
+        yield 1
+        yield 2
+        late.wait(timeout=5)
+        yield 3
+
+    def other():
+        with turn:
+            log.append("other")
+        late.set()
+
+    with prefetched(stalling(), turn) as items:
+        assert next(items) == 1
+        thread = threading.Thread(target=other)
+        thread.start()
+        time.sleep(0.1)  # in which the next item comes
+        log.extend(items)
+        thread.join()
+    assert log == [2, "other", 3]
+    assert not turn.locked()
+
+
+@pytest.mark.parametrize("error", [KeyError, OSError])
+def test_a_turn_ends_with_an_error_of_the_user_or_of_the_items(error):
+    turn = threading.Lock()
+
+    def failing():
+        yield 1
+        raise OSError
+
+    def use(items):
+        assert next(items) == 1
+        assert turn.locked()
+        if error is KeyError:
+            raise KeyError
+        next(items)
+
+    with pytest.raises(error), prefetched(failing(), turn) as items:
+        use(items)
+    assert not turn.locked()

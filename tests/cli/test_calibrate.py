@@ -63,17 +63,45 @@ def test_a_model_is_calibrated_and_maps_with_intervals(canopy_command, pairs, mo
     assert parts == pytest.approx(1)
 
 
+def test_three_plots_are_too_few_to_judge_and_it_says_what_that_takes(
+    canopy_command, pairs, model, tmp_path
+):
+    shutil.copytree(pairs / "north", pairs / "west")
+    for name in ("rgb.tif", "chm.tif"):
+        with rasterio.open(pairs / "west" / "plot" / name, "r+") as dataset:
+            dataset.transform = Affine.translation(-2000, 0) * dataset.transform
+    code, _, err = canopy_command("calibrate", pairs, "--model", model, "-o", tmp_path / "c.json")
+    assert code == 0, err
+    assert "0.50   not told: takes 3 plots beside those left out" in err
+    assert "0.90   not told: takes 19 plots beside those left out" in err
+    words = (tmp_path / "c.report.md").read_text()
+    assert "with some of the 3 plots left out, too few are left" in words
+    assert "3 for 0.5, 9 for 0.8, 19 for 0.9, 39 for 0.95" in words
+    assert "| - | - |" not in words
+
+
+def test_a_folder_where_the_calibration_of_a_model_belongs_is_one_line(
+    canopy_command, pairs, model
+):
+    (model / "intervals.json").mkdir()
+    code, _, err = canopy_command("calibrate", pairs, "--model", model, "--into-model")
+    assert code == 2
+    assert "intervals.json is a folder: expected the file of a calibration" in err
+    assert err.count("\n") == 1
+
+
 def test_a_dry_run_says_the_level_and_what_it_rests_on(canopy_command, pairs, model, tmp_path):
     canopy_command(
-        "calibrate", pairs, "--model", model, "--into-model", "--block", 12, "--data", "Two woods"
-    )
+        "calibrate", pairs, "--model", model, "--into-model", "--block", 12, "--data", "Two woods",
+        "--register", "keep-unclear",
+    )  # fmt: skip
     scene = pairs / "north" / "plot" / "rgb.tif"
     code, _, err = canopy_command(
         "map", scene, "-o", tmp_path / "h.tif", "--model", model, "--interval", 0.8, "--dry-run"
     )
     assert code == 0
     assert "interval 80 %, calibrated on" in err
-    assert "Two woods" in err
+    assert "Two woods; heights of 0 of 2 pairs moved onto the image" in err
     assert not (tmp_path / "h.tif").exists()
 
 

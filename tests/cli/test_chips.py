@@ -30,3 +30,10 @@ def test_a_wrong_request_is_one_line(canopy_command, tmp_path):
     code, out, err = canopy_command("chips", tmp_path / "none", "-o", tmp_path / "set")
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
+
+
+def test_a_choice_that_there_is_not_is_answered_with_the_choices(canopy_command, tmp_path):
+    code, _, err = canopy_command("chips", tmp_path, "-o", tmp_path / "set", "--register", "maybe")
+    assert code == 2
+    assert "--register': 'maybe' is not one of 'off', 'keep-unclear', 'drop-unclear'" in err
+    assert len(err.splitlines()) == 1

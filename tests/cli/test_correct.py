@@ -138,6 +138,49 @@ def test_shots_of_bad_quality_are_left_out(canopy_command, world, tmp_path):
     assert not (tmp_path / "out.json").exists()
 
 
+@pytest.mark.parametrize("told_by", ["full_power", "beam"])
+def test_full_power_alone_is_kept_where_asked(canopy_command, world, tmp_path, told_by):
+    """Shots of coverage beams say twice the height: they must have no part in the factors."""
+    shots = shoot(forest())
+    coverage = np.arange(len(shots["rh"])) % 3 == 0
+    shots["rh"] = np.where(coverage, 2 * shots["rh"], shots["rh"])
+    told = {"beam": np.where(coverage, "BEAM0011", "BEAM1011")}
+    if told_by == "full_power":
+        told = {"full_power": ~coverage, "beam": "one"}
+    write_shots(tmp_path / "s.parquet", shots, **told)
+    code, out, err = canopy_command(
+        "correct", world / "right.tif", "--footprints", tmp_path / "s.parquet", "--full-power",
+        "-o", tmp_path / "out.tif", "--json", "--no-stac", "--no-preview",
+    )  # fmt: skip
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["shots"]["left_out"]["coverage beam"] == coverage.sum()
+    assert "coverage beam" in found["shots"]["filters"]
+    assert not found["applied"]
+
+
+@pytest.mark.parametrize(
+    ("beam", "words"),
+    [(None, "expected a column full_power, or beam"), ("7", "beam '7' tells no power")],
+)
+def test_full_power_of_a_table_that_does_not_tell_is_refused(
+    canopy_command, world, tmp_path, beam, words
+):
+    write_shots(tmp_path / "s.parquet", shoot(forest()), beam=beam)
+    if beam is None:
+        table = geopandas.read_parquet(tmp_path / "s.parquet").drop(columns="beam")
+        table.to_parquet(tmp_path / "s.parquet")
+    code, _, err = canopy_command(
+        "correct", world / "right.tif", "--footprints", tmp_path / "s.parquet", "--full-power",
+        "-o", tmp_path / "out.tif",
+    )  # fmt: skip
+    assert code == 2
+    assert words in err
+    assert "leave --full-power out" in err
+    assert len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "out.tif").exists()
+
+
 def test_a_shot_that_comes_twice_counts_once(world, done, tmp_path):
     from canopy.correction.correct import correct_map  # noqa: PLC0415 - only some tests need it
 
@@ -280,4 +323,14 @@ def test_intervals_stay_around_their_heights(world, tmp_path):
     assert (height <= upper).all()
     assert height.sum() / 100 == pytest.approx(forest().sum(), rel=0.02)
     item = pystac.Item.from_file(found.files.item)
-    assert "not checked again" in item.properties["canopy:interval"]["calibration"]
+    told = item.properties["canopy:interval"]["calibration"]
+    assert "scaled with the heights since; on simulated forests 90 % then held" in told
+    bands = np.stack([forest(), np.maximum(forest() - 3, 0), forest() + 4])
+    write_map(tmp_path / "r.tif", bands[0], count=3)
+    with rasterio.open(tmp_path / "r.tif", "r+") as dataset:
+        dataset.write(bands.astype(np.float32))
+        dataset.descriptions = ("Canopy height", "lower 90 %", "upper 90 %")
+    alone = correct_map(tmp_path / "r.tif", world / "shots.parquet", tmp_path / "same.tif")
+    item = pystac.Item.from_file(alone.files.item)
+    assert not alone.findings["applied"]
+    assert "scaled" not in item.properties["canopy:interval"]["calibration"]

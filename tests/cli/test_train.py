@@ -246,6 +246,14 @@ def test_what_cannot_be_trained_is_refused_in_one_line(canopy_command, tmp_path,
     assert not (tmp_path / "run").exists()
 
 
+def test_a_file_where_the_folder_shall_stand_is_one_line(canopy_command, tmp_path):
+    (tmp_path / "run").write_text("something else")
+    config = configure(tmp_path, chips="nowhere")
+    code, _, err = canopy_command("train", "decoder", config, "-o", tmp_path / "run")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "run is a file: expected a folder for the run" in err
+
+
 def test_chips_of_another_pixel_are_refused(canopy_command, tmp_path):
     settings = ChipSettings(tile_px=32, shares=(0.7, 0.3, 0.0), guard_m=0.0, gsd_m=1.2)
     make_chips([str(tmp_path / "site")], tmp_path / "coarse", settings)

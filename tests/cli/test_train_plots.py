@@ -131,6 +131,20 @@ def test_missing_field_data_is_one_line(canopy_command, recipe, tmp_path, monkey
     assert "--data" in err
 
 
+@pytest.mark.parametrize("command", ["plots", "validate"])
+def test_a_file_where_the_folder_shall_stand_is_refused_before_plots_are_read(
+    canopy_command, recipe, tmp_path, command
+):
+    (tmp_path / "run").write_text("something else")
+    nowhere = tmp_path / "no plots here"
+    code, _, err = canopy_command(
+        "train", command, recipe(), "-o", tmp_path / "run", "--data", nowhere
+    )
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "run is a file: expected a folder for the run" in err
+    assert (tmp_path / "run").read_text() == "something else"
+
+
 def test_all_splits_are_run_and_judged(canopy_command, recipe, tmp_path):
     config, folder = recipe(), tmp_path / "cv"
     arguments = ("train", "validate", config, "-o", folder, "--json")

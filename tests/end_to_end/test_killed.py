@@ -72,7 +72,7 @@ def test_a_client_that_is_killed_leaves_whole_cells_and_the_next_run_keeps_them(
 @pytest.mark.slow
 def test_the_client_of_a_cluster_that_runs_already_is_killed(place, output, here, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
     with (
         LocalCluster(**options, host="127.0.0.1", silence_logs=50) as cluster,
         watching(output),
@@ -85,7 +85,7 @@ def test_the_client_of_a_cluster_that_runs_already_is_killed(place, output, here
             ended(run)
         code, said = here(*arguments)
         assert code == 0, said
-        assert len(cluster.scheduler.workers) == 2
+        assert len(cluster.scheduler.workers) == 1
     assert sum(counts_of(output).values()) == 6
     refuse_differences(output, place.expected)
 
@@ -94,7 +94,7 @@ def test_the_client_of_a_cluster_that_runs_already_is_killed(place, output, here
 def test_a_person_who_stops_a_run_finds_no_process_and_can_go_on(place, output, here):
     with watching(output):
         with place.server.gate("new.tif", lambda: made_in(output)) as gate:
-            run = start_map(*place.arguments(output, "--workers", "2"))
+            run = start_map(*place.arguments(output, "--workers", "1"))
             until(gate.reached.is_set, run)
             children = psutil.Process(run.pid).children(recursive=True)
             os.killpg(run.pid, signal.SIGINT)  # as a terminal does: all of the group
@@ -107,3 +107,32 @@ def test_a_person_who_stops_a_run_finds_no_process_and_can_go_on(place, output, 
         assert here(*place.arguments(output))[0] == 0
     assert counts_of(output).get("kept")
     refuse_differences(output, place.expected)
+
+
+def test_sigterm_to_one_map_ends_it_like_ctrl_c(place, tmp_path):
+    scene, output = f"{place.server.url}/old.tif", tmp_path / "out" / "map.tif"
+    output.parent.mkdir()
+    with place.server.gate("old.tif", lambda: list(output.parent.iterdir())) as gate:
+        run = start_map(scene, "-o", output, "--model", place.model, "--device", "cpu")
+        until(gate.reached.is_set, run)
+        run.terminate()
+        gate.open.set()
+        code, out, said = ended(run)
+    assert (code, out) == (143, "")
+    assert said.splitlines()[-1].startswith("interrupted: no half-written file was left")
+    assert not list(output.parent.iterdir())
+
+
+@pytest.mark.slow
+def test_sigterm_to_a_region_ends_its_workers_and_leaves_whole_cells(place, output):
+    with watching(output), place.server.gate("new.tif", lambda: made_in(output)) as gate:
+        run = start_map(*place.arguments(output, "--workers", "1"))
+        until(gate.reached.is_set, run)
+        children = psutil.Process(run.pid).children(recursive=True)
+        run.terminate()  # of this process alone, as job schedulers and containers do
+        code, out, said = ended(run)
+        _, alive = psutil.wait_procs(children, timeout=30)
+    assert (code, out, alive) == (143, "", [])
+    assert "Traceback" not in said
+    assert {path.name for path in output.iterdir() if path.name[0] != "."} == {"cells"}
+    assert all(len(list(cell.iterdir())) == 3 for cell in output.glob("cells/*"))

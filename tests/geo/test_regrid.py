@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyproj
 import pytest
@@ -40,6 +42,24 @@ def test_larger_pixels_are_means(tmp_path):
     heights = np.random.default_rng(0).uniform(0, 50, UPRIGHT.shape).astype(np.float32)
     found = moved(tmp_path, heights, UPRIGHT, coarser(UPRIGHT, 4), pixels_shrink=True)
     np.testing.assert_allclose(found, heights.reshape(15, 4, 20, 4).mean((1, 3)), atol=0.01)
+
+
+@pytest.mark.parametrize("pixel", [1.2, 1.5, 0.3])
+def test_a_part_of_a_map_is_resampled_to_the_last_bit_as_the_whole_is(tmp_path, pixel):
+    corner = Affine(0.6, 0, 427_006 * 0.6, 0, -0.6, 4_624_737 * 0.6)
+    grid = replace(UPRIGHT, transform=corner, height=1000, width=1000)
+    steps = np.random.default_rng(0).integers(1200, 2000, grid.shape)
+    heights = (steps / 64 + 1e-6).astype(np.float32)  # many means lie between two steps
+    scale = pixel / 0.6
+    side = int(1000 / scale)
+    transform = grid.transform * Affine.scale(scale)
+    wide = replace(grid, transform=transform, height=side, width=side)
+    whole = moved(tmp_path, heights, grid, wide, pixels_shrink=scale > 1)
+    row, column = round(20 * 0.6 / pixel), round(15 * 0.6 / pixel)
+    window = wide.part(row, column, int(900 / scale), int(900 / scale))
+    part = moved(tmp_path, heights, grid, window, pixels_shrink=scale > 1)
+    expected = whole[row : row + window.height, column : column + window.width]
+    np.testing.assert_array_equal(part, expected)
 
 
 def test_means_leave_out_what_is_missing(tmp_path):

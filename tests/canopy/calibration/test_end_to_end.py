@@ -16,15 +16,21 @@ from scipy import ndimage
 from small_heights import forest, write_heights
 from small_models import TOP_M, FirstBand, model_of, tiny_model
 from small_scenes import EAST, NORTH, PLACES, write_scene
+from small_worlds import settings_of
 
-from canopy.calibration.calibrate import calibrate_intervals
+from canopy.calibration.calibrate import calibrate_intervals, predicting
+from canopy.calibration.predicting import sample_pairs
 from canopy.calibration.settings import CalibrationSettings
+from canopy.chips.pairing import PairFiles
 from canopy.errors import ModelError, OutputError, SettingsError
 from canopy.evaluation.evaluate import evaluate_map
 from canopy.map_settings import MapSettings
 from canopy.mapping import map_heights
 from geo.errors import ResumeError
 from geo.partial_map import partial_folder
+from geo.simulation.world import simulate
+from geo.simulation.write import CHM, IMAGERY
+from geo.simulation.write import write_world as write_simulated
 
 SIDE = 200
 
@@ -198,8 +204,16 @@ def test_a_resumed_map_with_intervals_is_the_uninterrupted_one(made, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         map_heights(scene, output, model=model, settings=settings, progress=interrupt)
     assert partial_folder(output).exists()
-    for change in ({"interval": 0.8}, {"interval": None, "calibration": None}):
-        with pytest.raises(ResumeError, match="interval was"):
+    other = tmp_path / "other.json"
+    calibrate_intervals(
+        [str(folder / "calibration")], other, model=model, settings=CalibrationSettings(block_m=20)
+    )
+    for change, said in (
+        ({"interval": 0.8}, "--resume: interval was 90 %, now it is 80 %: give"),
+        ({"interval": None, "calibration": None}, "interval was 90 %, now it is not set: give"),
+        ({"calibration": other}, r"interval calibration was \w{12}, now it is \w{12}: give"),
+    ):
+        with pytest.raises(ResumeError, match=said):
             map_heights(
                 scene, output, model=model, settings=replace(settings, resume=True, **change)
             )
@@ -255,6 +269,42 @@ def test_too_few_blocks_of_ground_are_refused(made, tmp_path):
         calibrate_intervals(pairs, tmp_path / "intervals.json", model=model,
                             settings=CalibrationSettings(block_m=100))  # fmt: skip
     assert not list(tmp_path.iterdir())
+
+
+def test_heights_of_a_pair_are_compared_where_its_shift_puts_them(made, tmp_path):
+    folder, model, _ = made
+    plot = folder / "calibration" / "site0" / "plot"
+    with rasterio.open(plot / "chm.tif") as dataset:
+        place = dataset.transform.c + 3.0, dataset.transform.f - 1.8
+        write_heights(tmp_path / "off.tif", dataset.read(1), pixel=0.6, place=place)
+    how = predicting(model, CalibrationSettings(block_m=15))
+    right = PairFiles(name="plot", site="", image=plot / "image.tif", heights=plot / "chm.tif")
+    off = replace(right, heights=tmp_path / "off.tif")
+    true, wrong, set_right = (
+        np.concatenate([sample.true for sample in sample_pairs([pair], how)])
+        for pair in (right, off, replace(off, shift_m=(-3.0, 1.8)))
+    )
+    np.testing.assert_allclose(set_right, true, atol=1e-4)
+    assert len(wrong) != len(true) or np.abs(wrong - true).mean() > 1
+
+
+def test_pairs_are_registered_first_where_asked(tmp_path):
+    world = tmp_path / "world"
+    world.mkdir()
+    write_simulated(simulate(settings_of("mixed", size_m=60), 5), world)
+    with rasterio.open(world / CHM) as dataset:
+        profile = dataset.profile | {"driver": "GTiff"}
+        moved = Affine.translation(1.8, -2.4) * dataset.transform
+        with rasterio.open(tmp_path / "off.tif", "w", **profile | {"transform": moved}) as target:
+            target.write(dataset.read(1), 1)
+    told = []
+    report = calibrate_intervals(
+        [f"{world / IMAGERY}={tmp_path / 'off.tif'}"], tmp_path / "intervals.json",
+        model=model_of(FirstBand()), progress=lambda *seen: told.append(seen),
+        settings=CalibrationSettings(block_m=15, register="keep-unclear", data="A wood"),
+    )  # fmt: skip
+    assert report.calibration.data == "A wood; heights of 1 of 1 pairs moved onto the image"
+    assert told == [(1, 2), (2, 2)]
 
 
 def test_ground_under_two_images_counts_once(made, tmp_path):

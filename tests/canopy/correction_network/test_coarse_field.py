@@ -48,7 +48,7 @@ def test_the_same_ratio_everywhere_is_shrunk_as_the_formula_says():
     steps = 38.4 * np.stack(np.meshgrid(*(np.arange(-10, 10),) * 2), -1)
     distance = np.hypot(*np.moveaxis(steps, -1, 0))
     count = np.exp(-0.5 * (distance[distance <= 300] / 100) ** 2).sum() / 4
-    expected = np.exp(np.log(1.4) * count / (count + (0.2 / 0.25) ** 2))
+    expected = np.exp(np.log(1.4) * count / (count + (0.2 / 0.4) ** 2))
     assert found[10, 10] == pytest.approx(expected, rel=1e-4)
 
 
@@ -108,10 +108,36 @@ def test_the_map_is_read_beneath_the_middles(tmp_path):
         height=256, width=256,
     )  # fmt: skip
     with open_heights(path).open() as reader:
-        found = map_coarse(CoarseCells.over(grid, 64), reader, 95.0)
+        found = map_coarse(CoarseCells.over(grid, 64), reader, card())
     expected = np.zeros((4, 4))
     expected[1, 2] = 17.0
     np.testing.assert_array_equal(found, expected)
+
+
+def test_a_map_is_asked_as_footprints_see_that_may_lie_elsewhere(tmp_path):
+    heights = np.full((256, 256), 20.0)
+    heights[93:99, 93:99] = 40.0  # a tall tree of 3.6 m in the middle of (1, 1)
+    source = open_heights(write_heights(tmp_path / "h.tif", heights))
+    squares = CoarseCells.over(source.grid, 64)
+    with source.open() as reader:
+        there = map_coarse(squares, reader, card(geolocation_m=0.0))
+        about = map_coarse(squares, reader, card(geolocation_m=10.0))
+    assert there[1, 1] == 40.0
+    assert about[1, 1] == 20.0  # a footprint 10 m off hardly ever sees it
+
+
+@pytest.mark.parametrize(("off", "least"), [(0.0, 0.05), (0.02, 0.05), (0.1, 0.1)])
+def test_a_network_that_may_be_off_in_a_whole_forest_leaves_as_much_alone(off, least):
+    model = replace(MODEL, card=card(noise=0.02, forest_noise=off))
+    whole = np.ones((20, 20))
+
+    def factor(log):
+        found = factor_field(cells(), 10 * np.exp(log) * whole, 10 * whole, model, SETTINGS)
+        return found[0].factors[10, 10]
+
+    assert factor(0.98 * least) == factor(-0.98 * least) == 1
+    assert factor(1.25 * least) == pytest.approx(np.exp(0.75 * least), rel=0.01)
+    assert factor(1.6 * least) == pytest.approx(np.exp(1.6 * least), rel=0.01)
 
 
 def test_windows_are_whole_or_do_not_come(tmp_path):

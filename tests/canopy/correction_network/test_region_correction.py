@@ -13,11 +13,11 @@ from small_corrections import constant, save, varied
 from small_models import model_of, tiny_model
 from small_regions import read_cells, request, smooth, write_image
 
+from canopy import shared_model
 from canopy.correction_network.settings import FieldSettings
 from canopy.errors import SettingsError
 from canopy.model_folder import save_height_model
 from canopy.region import correcting
-from canopy.region import map_region as workflow
 from canopy.region.map_region import map_region
 
 
@@ -118,7 +118,7 @@ def test_another_network_makes_cells_anew(tmp_path, tiny):
 def test_a_network_of_another_pixel_is_refused(tmp_path, monkeypatch):
     network = save(constant(10.0), tmp_path / "network", gsd_m=1.0)
     image = write_image(tmp_path / "a.tif", smooth(512, 512))
-    monkeypatch.setattr(workflow, "load_height_model", lambda *_, **__: model_of(constant(1.0)))
+    monkeypatch.setattr(shared_model, "load_height_model", lambda *_, **__: model_of(constant(1.0)))
     with pytest.raises(SettingsError, match=r"sees pixels of 1 m, the model small of 0.6 m"):
         map_region(corrected(request([image]), network), tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -12,7 +12,7 @@ from small_corrections import GSD_M, NORTH, WEST, write_run, write_scene
 
 from canopy.correction_network import train
 from canopy.correction_network.samples import gather
-from canopy.correction_network.train import train_correction
+from canopy.correction_network.train import train_correction, worth_of
 from canopy.correction_network.training_run import read_correction_run
 from canopy.errors import ModelError, OutputError, RunError, SettingsError
 
@@ -140,3 +140,22 @@ def test_a_folder_with_another_run_is_refused(tmp_path):
         train_correction(config, tmp_path / "out")
     with pytest.raises(OutputError, match="begun with another batch"):
         train_correction(changed(config, batch=4), tmp_path / "out", resume=True)
+
+
+def test_what_a_network_is_worth_in_forests_that_it_never_saw():
+    rng = np.random.default_rng(0)
+    blocks = np.repeat(np.arange(60), 40)
+    leans, own = rng.normal(0, 0.1, 60), rng.normal(0, 0.2, blocks.size)
+    rh = 15 * np.exp(0.05 + leans[blocks] + own)
+    worth = worth_of(np.full(blocks.size, 15.0), rh, blocks)
+    assert worth.offset == pytest.approx(0.05, abs=0.03)
+    assert worth.noise == pytest.approx(np.hypot(0.1, 0.2), rel=0.15)
+    assert worth.forest_noise == pytest.approx(np.hypot(0.1, 0.2 / np.sqrt(40)), rel=0.3)
+
+
+def test_few_forests_tell_no_more_than_single_footprints():
+    rng = np.random.default_rng(1)
+    rh = 15 * np.exp(rng.normal(0, 0.2, 200))
+    worth = worth_of(np.full(200, 15.0), rh, np.arange(200) % 3)
+    assert worth.forest_noise == worth.noise == pytest.approx(0.2, rel=0.2)
+    assert worth_of(np.zeros(9), np.zeros(9), np.arange(9)).noise == 1

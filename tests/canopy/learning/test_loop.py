@@ -144,6 +144,19 @@ def test_a_run_is_not_begun_twice_nor_gone_on_with_another_way(tmp_path):
         folder.resume({"run": "line"})
 
 
+def test_what_another_run_differs_in_is_named_as_a_configuration_has_it(tmp_path):
+    folder = RunFolder(path=tmp_path / "run")
+    before = {"run": {"steps": 3, "seed": 0}, "stretch": (0, 2), "loss": {"main": "huber"}}
+    folder.begin(before)
+    after = {"run": {"steps": 4, "seed": 0}, "stretch": (0, 3), "loss": {"main": "huber"}}
+    with pytest.raises(OutputError, match=r"begun with another run\.steps, stretch: give what"):
+        folder.resume(after)
+    many = {f"part {number}": number for number in range(9)}
+    with pytest.raises(OutputError, match="part 3, part 4 and 4 more: give what"):
+        folder.resume(before | many)
+    assert folder.resume(before) is None
+
+
 def test_a_torn_line_of_the_log_is_left_out(tmp_path):
     folder = begun(tmp_path / "run")
     folder.log({"step": 1})

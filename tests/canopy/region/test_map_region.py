@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pystac
 import pytest
 import rasterio
+from faulty_folder import serving_faultily
 from rio_cogeo.cogeo import cog_validate
 from scipy import ndimage
 from shapely.geometry import box
 from small_models import TOP_M, LocalMean, model_of, tiny_model
 from small_regions import COLUMN, ROW, read_cells, request, smooth, write_image
 
-from canopy.errors import SettingsError
+from canopy import shared_model
+from canopy.errors import RunError, SettingsError
 from canopy.model_folder import save_height_model
-from canopy.region import cell_work
-from canopy.region import map_region as workflow
-from canopy.region.map_region import map_region
+from canopy.region.cell_work import make_cell
+from canopy.region.map_region import job_of, map_region, planned
+from canopy.region.run_settings import RunSettings
 from geo.cells import Cell
+from geo.imagery.image import ColourSource
 from geo.imagery.ranking import Preference
+from geo.stores.store import store_of
 
 
 @pytest.fixture
 def local_mean(monkeypatch):
     """Put a model whose heights can be computed by hand in the place of every other."""
     model = model_of(LocalMean())
-    monkeypatch.setattr(cell_work, "load_once", lambda *_: (model, None))
-    monkeypatch.setattr(workflow, "load_height_model", lambda *_, **__: model)
+    monkeypatch.setattr(shared_model, "load_height_model", lambda *_, **__: model)
     return model
 
 
@@ -170,6 +177,61 @@ def test_the_same_command_again_makes_only_what_is_missing_or_stale(tmp_path):
         map_region(request([image], encoding="int16-cm", overwrite=True), out).report.counts["done"]
         == 2
     )
+
+
+def test_a_model_is_loaded_once_and_anew_when_its_folder_holds_another(tmp_path, monkeypatch):
+    image = write_image(tmp_path / "a.tif", smooth(512, 1024))
+    loads, load = [], shared_model.load_height_model
+
+    def counted(*names, **options):
+        loads.append(names)
+        return load(*names, **options)
+
+    monkeypatch.setattr(shared_model, "load_height_model", counted)
+    found = []
+    for seed in (0, 1):
+        shutil.rmtree(tmp_path / "model", ignore_errors=True)
+        save_height_model(tiny_model(seed), tmp_path / "model")
+        run = map_region(request([image], model=tmp_path / "model"), tmp_path / "out")
+        assert run.report.counts["done"] == 2
+        found.append(read_cells(tmp_path / "out")[0])
+    assert len(loads) == 2
+    assert not np.array_equal(found[0], found[1])
+
+
+def test_a_scheduler_that_cannot_be_reached_leaves_no_folder(tmp_path, tiny):
+    image = write_image(tmp_path / "a.tif", smooth(512, 512))
+    run = RunSettings(scheduler="tcp://127.0.0.1:9", connect_timeout_s=0.5)
+    with pytest.raises(RunError, match="does not answer"):
+        map_region(request([image], model=tiny, run=run), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_server_that_stalls_holds_its_own_cell_and_no_other_of_the_worker(tmp_path, tiny):
+    (tmp_path / "served").mkdir()
+    images = [
+        write_image(
+            tmp_path / "served" / f"{name}.tif", smooth(1024, 512, seed), column=2048 * seed
+        )
+        for seed, name in enumerate("ab")
+    ]
+    with serving_faultily(tmp_path / "served") as server, ThreadPoolExecutor(2) as threads:
+        remote = [
+            replace(each, sources=(ColourSource(f"{server.url}/{each.id}.tif", None),))
+            for each in images
+        ]
+        asked = request(remote, model=tiny, cell_px=1024)
+        store = store_of(tmp_path / "out")
+        plan, model = planned(asked, predicts=True)
+        make = partial(make_cell, job_of(asked, store, model))
+        tasks = {task.images[0].id: task for task in plan.tasks(plan.cells)}
+        assert len(tasks) == len(plan.cells) == 2
+        with server.gate("a.tif", when=lambda: server.asked.count("a.tif") > 2) as gate:
+            held = threads.submit(make, tasks["a"])
+            assert gate.reached.wait(timeout=60)
+            assert threads.submit(make, tasks["b"]).result(timeout=60).state == "done"
+            assert not held.done()
+        assert held.result(timeout=60).state == "done"
 
 
 @by_hand

@@ -219,7 +219,7 @@ def test_items_of_old_versions_say_the_same_in_other_words():
     new = stac_item(
         "new", BOX, gsd=0.5, **{"view:sun_elevation": 40, "view:off_nadir": 3, "eo:cloud_cover": 7},
         assets={"a": {
-            "href": "https://a.example.com/o.tif", "data_type": "uint8",
+            "href": "https://a.example.com/o.tif",
             "bands": [{"eo:common_name": band["name"]} for band in RGB],
         }},
     ) | {"stac_version": "1.1.0"}  # fmt: skip
@@ -228,7 +228,6 @@ def test_items_of_old_versions_say_the_same_in_other_words():
         assert [source.band for source in image.sources] == [3, 2, 1]
         assert image.gsd_m == 0.5
         assert (image.sun_elevation, image.off_nadir, image.cloud) == (40, 3, 7)
-        assert image.dtype == (None if image.id == "old" else "uint8")
 
 
 def test_dates():
@@ -260,7 +259,7 @@ def test_keys_in_hrefs_are_not_kept_and_the_planetary_computer_is_signed_later()
 def test_a_raster_is_one_image_over_its_grid(tmp_path):
     path = write_scene(tmp_path / "scene.tif", noise(20, 30))
     (image,) = open_images(path)
-    assert (image.id, image.gsd_m, image.dtype) == ("scene", pytest.approx(0.6, 1e-3), "uint8")
+    assert (image.id, image.gsd_m) == ("scene", pytest.approx(0.6, 1e-3))
     assert image.sources == ((str(path), None),)
     west, south, east, north = image.footprint.bounds
     assert (east - west) / (30 * 0.6 / 111_320) == pytest.approx(1.52, 0.05)

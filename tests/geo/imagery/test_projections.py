@@ -19,7 +19,7 @@ from small_mosaics import (
     at,
     image,
     other_crs,
-    read,
+    read_bytes,
     smooth,
 )
 from small_scenes import write_scene
@@ -36,7 +36,7 @@ PROJECTIONS = [
 @pytest.mark.parametrize(("epsg", "pixel"), PROJECTIONS)
 def test_other_projections_show_the_colour_of_the_place(tmp_path, epsg, pixel):
     path, pixels, transform = other_crs(tmp_path / "a.tif", epsg, pixel)
-    got, shown = read([image(path)])
+    got, shown = read_bytes([image(path)])
     assert (shown == 0).all()
     rows, columns = np.mgrid[3:512:31, 5:512:29]
     # The truth, point by point: many of each pixel, through pyproj, interpolated.
@@ -58,7 +58,7 @@ def test_other_projections_show_the_colour_of_the_place(tmp_path, epsg, pixel):
 @pytest.mark.parametrize(("epsg", "pixel"), PROJECTIONS)
 def test_other_projections_are_about_what_gdal_makes_of_them(tmp_path, epsg, pixel):
     path, _, _ = other_crs(tmp_path / "a.tif", epsg, pixel)
-    got, _ = read([image(path)])
+    got, _ = read_bytes([image(path)])
     with read_on(open_scene(path), CELL.grid) as reader:
         expected = reader.read(0, 512).pixels
     apart = np.abs(got.astype(int) - expected)
@@ -72,7 +72,7 @@ def test_a_rotated_image_is_turned(tmp_path, angle):
     transform = centre * Affine(0.6, 0, -150, 0, -0.6, 150)
     pixels = smooth(500, 500)
     path = write_scene(tmp_path / "a.tif", pixels, crs=f"EPSG:{ZONE}", transform=transform)
-    got, shown = read([image(path)])
+    got, shown = read_bytes([image(path)])
     rows, columns = np.mgrid[200:312:7, 200:312:5]
     assert (shown[rows, columns] == 0).all()
     there = ~transform * (WEST + (columns + 0.5) * 0.6, NORTH - (rows + 0.5) * 0.6)
@@ -93,7 +93,7 @@ def test_ground_control_points_are_followed(tmp_path):
         tmp_path / "a.tif", pixels, crs=None, transform=Affine.identity(),
         gcps=(points, CRS.from_epsg(ZONE)),
     )  # fmt: skip
-    got, shown = read([image(path)])
+    got, shown = read_bytes([image(path)])
     assert (shown[5:495, 5:495] == 0).all()
     assert np.abs(got[:, 5:495, 5:495].astype(int) - pixels[:, 5:495, 5:495]).max() <= 2
 
@@ -105,7 +105,7 @@ def test_holes_stay_holes_through_a_projection(tmp_path):
     with rasterio.open(path, "r+") as target:
         target.nodata = 0
         target.write(np.where(hole, 0, pixels))
-    got, shown = read([image(path)])
+    got, shown = read_bytes([image(path)])
     rows, columns = np.mgrid[0:512, 0:512]
     x, y = WEST + (columns + 0.5) * PIXEL, NORTH - (rows + 0.5) * PIXEL
     x, y = pyproj.Transformer.from_crs(ZONE, 32632, always_xy=True).transform(x, y)
@@ -130,7 +130,7 @@ def test_a_projection_across_the_antimeridian_is_followed(tmp_path):
             range((int(v // 256) - 1) * 256, (int(v // 256) + 2) * 256) for v in (-y / 0.6, x / 0.6)
         )
         where = PixelWindow(epsg=zone, pixel_m=0.6, rows=rows, columns=columns)
-        got, shown = read([one], where)
+        got, shown = read_bytes([one], where)
         row, column = int(-y / 0.6) - rows.start, int(x / 0.6) - columns.start
         assert (shown[row - 50 : row + 50, column - 100 : column + 100] == 0).all()
         assert np.abs(got[:, row, column].astype(int) - pixels[:, 200, 400]).max() < 12

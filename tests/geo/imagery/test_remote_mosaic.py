@@ -25,7 +25,7 @@ from geo.imagery.pixel_window import PixelWindow
 from geo.scene import GDAL_OPTIONS, open_scene
 
 CELL = Cell(epsg=32633, pixel_m=0.6, side_px=512, column=1630, row=17650)
-BYTES = MosaicSettings(cell_px=512, real=False)
+CHOICES = MosaicSettings(cell_px=512)
 
 
 @dataclass
@@ -108,7 +108,7 @@ def window():
 
 
 def read(one):
-    with MosaicReader([one], window(), BYTES) as reader:
+    with MosaicReader([one], window(), CHOICES) as reader:
         return reader.read(0, 512)
 
 
@@ -143,7 +143,7 @@ def test_a_server_that_fails_in_the_middle_is_an_error_and_no_hole(place, fault)
     path, expected = place
     with serving(path.parent) as (url, faults):
         one = image(path, f"{url}/a.tif")
-        with MosaicReader([one], window(), BYTES) as reader:
+        with MosaicReader([one], window(), CHOICES) as reader:
             reader.read(0, 256)
             faults.always = fault
             with pytest.raises(ConnectionLostError, match=r"a\.tif cannot be read"):

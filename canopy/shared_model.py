@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from threading import BoundedSemaphore, Lock
+from threading import BoundedSemaphore, RLock
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from canopy.height_model import HeightModel
     from canopy.map_settings import MapSettings
 
-loading = Lock()
+loading = RLock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,20 +91,32 @@ def share_model(
     if not isinstance(model, str | Path):
         given = adapted(model, settings)
         return GivenModel(model=given), given
+    named, here = name_model(model, device, settings)
+    keep(named, here)
+    return named, here
+
+
+def name_model(
+    model: str | Path, device: str, settings: MapSettings
+) -> tuple[NamedModel, HeightModel]:
+    """Load a model, and return as well how other processes find the same.
+
+    Raises:
+        CanopyError: it cannot be loaded, or does not run as the settings want.
+    """
     # Workers may have another working directory.
     path = Path(model)
     name = str(path.absolute()) if path.exists() else str(model)
     here = adapted(load_height_model(name, device=device), settings)
     named = NamedModel(name=name, device=device, settings=settings, fingerprint=here.fingerprint)
-    with loading:
-        keep(named, here)
     return named, here
 
 
 def keep(named: NamedModel, model: HeightModel) -> None:
     """Remember a model, and forget the one before: a large one fills a device alone."""
-    kept.clear()
-    kept[named] = model
+    with loading:
+        kept.clear()
+        kept[named] = model
 
 
 @contextmanager
