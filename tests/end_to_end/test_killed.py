@@ -94,7 +94,7 @@ def test_the_client_of_a_cluster_that_runs_already_is_killed(place, output, here
 def test_a_person_who_stops_a_run_finds_no_process_and_can_go_on(place, output, here):
     with watching(output):
         with place.server.gate("new.tif", lambda: made_in(output)) as gate:
-            run = start_map(*place.arguments(output, "--workers", "1"))
+            run = start_map(*place.arguments(output, "--workers", "2"))
             until(gate.reached.is_set, run)
             children = psutil.Process(run.pid).children(recursive=True)
             os.killpg(run.pid, signal.SIGINT)  # as a terminal does: all of the group
