@@ -71,7 +71,10 @@ def correct_heights(
         float, typer.Option(metavar="M", help="Side of a cell of the factor field.")
     ] = 50.0,
     bandwidth: Annotated[
-        str, typer.Option(metavar="M", help="Of the field's kernel; auto: chosen on folds.")
+        str,
+        typer.Option(
+            metavar="M", help="Of the field's kernel; auto: chosen on folds, 75 with --model."
+        ),
     ] = "auto",
     limits: Annotated[
         str, typer.Option(metavar="LOW,HIGH", help="Least and greatest factor.")
