@@ -192,7 +192,8 @@ def main() -> None:
                 print(f"  {what:32} {value:8.2f}")
         if options.quick:
             return
-        print("peak memory of a process [MiB]:")
+        if not options.workers_only:
+            print("peak memory of a process [MiB]:")
         for across in () if options.workers_only else (1, 3, 6):
             print(f"  {across**2:4} cells of 1024 px {peak_memory_mib(folder, across, 1024):8.0f}")
         image = write_imagery(folder / "workers.tif", 5 * options.cell)

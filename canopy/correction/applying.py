@@ -39,9 +39,6 @@ Mask = NDArray[np.bool_]
 SLOPE = 1.5
 """Of s between the height that is kept and that which takes the whole factor."""
 
-FULL_AT = SLOPE / (SLOPE - 1)
-"""Times the height that is kept, from which on a height takes the whole factor."""
-
 ROWS, COLUMNS = 512, 4096
 """Of the parts of a map that are in memory at a time [px]."""
 
@@ -140,12 +137,16 @@ def next_(index: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return np.minimum(index + 1, count - 1)
 
 
-def changed_part(heights: Array, keep_below_m: float) -> Array:
-    """Return s(h): how much of each height takes part in a change [m]."""
+def changed_part(heights: Array, keep_below_m: float, slope: float = SLOPE) -> Array:
+    """Return s(h): how much of each height takes part in a change [m].
+
+    None up to what is kept, then rising by the slope until it is all of the height.
+    """
     if keep_below_m <= 0:
         return np.maximum(heights, 0.0)
-    rising = SLOPE * (heights - keep_below_m)
-    part: Array = np.where(heights >= FULL_AT * keep_below_m, heights, np.maximum(rising, 0.0))
+    rising = slope * (heights - keep_below_m)
+    full = slope / (slope - 1) * keep_below_m
+    part: Array = np.where(heights >= full, heights, np.maximum(rising, 0.0))
     return part
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from canopy.correction.applying import FactorField
+from canopy.correction.applying import FactorField, changed_part
 from canopy.correction.factor_field import REACH, Near, local_mean
 from canopy.correction.footprint_pairs import (
     Lookup,
@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from geo.scene_reader import StripReader
 
 Array = NDArray[np.float64]
+
+SLOPE = 3.0
+"""Of the part of a log factor that is applied, between the least change and half more."""
 
 PLACES = 16
 """Of a footprint whose place is not quite known."""
@@ -199,16 +202,10 @@ def factor_field(
     mean, count = smoothed(ratios, cells.stride_px * model.card.gsd_m, model.card.noise, settings)
     seen = count * min(1.0, (cells.stride_px / model.window_px) ** 2)
     shrunk = mean * seen / (seen + (model.card.noise / settings.signal) ** 2)
-    logs = sure_part(shrunk, settings.least_change_of(model.card))
+    least = settings.least_change_of(model.card)
+    logs = np.sign(shrunk) * changed_part(np.abs(shrunk), least, slope=SLOPE)
     factors = np.exp(np.clip(logs, *np.log(settings.limits))).astype(np.float32)
     return FactorField(grid=cells.as_grid, factors=factors), count.astype(np.float32)
-
-
-def sure_part(logs: Array, least: float) -> Array:
-    """Return log factors that are none up to the least, and whole from half more on."""
-    size = np.abs(logs)
-    part = np.where(size >= 1.5 * least, size, np.maximum(3 * (size - least), 0.0))
-    return np.sign(logs) * part
 
 
 def smoothed(
