@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from canopy.inference_threads import submitting
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -137,12 +139,16 @@ class ColourMatcher:
         """Put the network on its device, in evaluation mode."""
         self.network.to(self.device).eval()
 
-    @torch.inference_mode()
     def predict(self, images: Floats) -> Floats:
         """Return percentiles (batch, 6) of images (batch, 3, 256, 256) in [0, 1]."""
         pixels = torch.from_numpy(np.ascontiguousarray(images))
-        parts = [self.network(part.to(self.device)) for part in torch.split(pixels, BATCH)]
-        percentiles: Floats = torch.cat(parts).float().cpu().numpy()
+        with submitting(self.device, "colours") as submit:
+            parts = [submit(self._part, part) for part in torch.split(pixels, BATCH)]
+            return np.concatenate([part.result() for part in parts])
+
+    @torch.inference_mode()
+    def _part(self, images: torch.Tensor) -> Floats:
+        percentiles: Floats = self.network(images.to(self.device)).float().cpu().numpy()
         return percentiles
 
     def stretches(self, windows: Floats, valid: npt.NDArray[np.bool_]) -> Stretches:

@@ -23,8 +23,9 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 AGREEMENT_M = 0.05
 """Heights in a lower precision differ by at most this from float32, in the mean of a tile [m]."""
-CPU_BATCH = 4
-"""Tiles at once on a CPU: more do not gain, and cost memory (docs/benchmarks.md)."""
+CPU_BATCH = 3
+"""Tiles at once in each thread of a CPU: more do not gain, and cost memory (docs/benchmarks.md).
+Two would leave the last tile of an odd row alone, which is predicted twice then."""
 LARGEST_BATCH = 64
 SPARE = 0.8
 """Share of the free memory of a device that a batch may fill."""

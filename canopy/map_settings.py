@@ -39,7 +39,7 @@ class MapSettings:
         resolution_m: side of the map's pixels [m]; None for the model's GSD.
         tile_px: side of a tile [px]; None for the model's own choice.
         overlap_px: least overlap of neighbouring tiles [px]; None for the model's own choice.
-        batch: tiles predicted at once; None for what the device can take.
+        batch: tiles predicted at once, in each thread of a CPU; None for what the device can take.
         precision: what the network computes in, see :class:`canopy.forward.ForwardSettings`.
         compiled: whether the network is compiled first.
         acquired: when the imagery was taken, for the item; None for what its tags say.

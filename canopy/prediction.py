@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -10,18 +11,21 @@ import numpy as np
 
 from canopy.colour_field import ColourField
 from canopy.errors import RunError
+from canopy.inference_threads import submitting, threads_on
 from canopy.prefetch import prefetched
 from canopy.radiometry import as_unit
 from geo.tiles import Mosaic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterator
+    from concurrent.futures import Future
     from contextlib import AbstractContextManager
 
     from canopy.colour_field import Floats
     from canopy.colour_matching import ColourMatcher
     from canopy.forward import Forward
     from canopy.height_model import HeightModel
+    from canopy.inference_threads import Submit
     from geo.grid import Grid
     from geo.raster import Mask, Pixels
     from geo.scene_reader import StripReader
@@ -46,7 +50,7 @@ class TilesToPredict(Protocol):
 
     @property
     def batch(self) -> int | None:
-        """Tiles predicted at once; None for what the device can take."""
+        """Tiles predicted at once, in each thread of a CPU; None for what the device can take."""
 
     @property
     def scaled(self) -> bool:
@@ -73,6 +77,26 @@ class Strip:
     index: int
     pixels: Pixels
     valid: Mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class BegunRow:
+    """A row of tiles that threads predict.
+
+    Attributes:
+        strip: what it reads.
+        run: tiles predicted; those without data are left out.
+        batches: their columns, and what will be their heights, as far as they are not taken yet.
+    """
+
+    strip: Strip
+    run: int
+    batches: deque[tuple[list[int], Future[Heights]]]
+
+    @property
+    def unfinished(self) -> int:
+        """Batches that are waiting or running."""
+        return sum(not heights.done() for _, heights in self.batches)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +131,9 @@ def finished_rows(
 ) -> Generator[FinishedRows]:
     """Yield the rows of a map from top to bottom; reading goes on while the model works.
 
+    Batches of tiles run in :mod:`canopy.inference_threads`, so that no bit of a height depends on
+    the number of cores.
+
     Args:
         plan: what is mapped.
         model: what predicts.
@@ -117,27 +144,86 @@ def finished_rows(
 
     Raises:
         SceneError: the scene cannot be read to its end.
+        RunError: the model predicts what is no height.
     """
     mosaic = Mosaic(plan.tiles, carry, layers=LAYERS if plan.scaled else 0)
     across = len(plan.tiles.columns)
-    batch = plan.batch or forward_of(plan, model).batch_for(longest_side(plan))
-    with prefetched(read_strips(plan, first, filling(model)), turn) as strips:
-        for strip in strips:
-            span = plan.tiles.rows[strip.index]
-            wanted = columns_with_data(plan, strip)
-            tiles = predict(plan, model, strip, batches(wanted, batch), progress)
+    reading = prefetched(read_strips(plan, first, filling(model)), turn)
+    with reading as strips, submitting(model.device) as submit:
+        for row, tiles in predicted_rows(plan, model, strips, submit, progress):
+            strip = row.strip
             rows = mosaic.add_row(strip.index, tiles)
             if progress:
                 progress((strip.index + 1) * across, plan.tiles.count)
+            span = plan.tiles.rows[strip.index]
             top = span.rise[0] - span.start
             yield FinishedRows(
                 heights=rows[..., 0] if plan.scaled else rows,
                 scale=rows[..., 1] if plan.scaled else None,
                 valid=strip.valid[top : top + len(rows)],
                 carry=mosaic.carry,
-                run=len(wanted),
-                skipped=across - len(wanted),
+                run=row.run,
+                skipped=across - row.run,
             )
+
+
+def predicted_rows(
+    plan: TilesToPredict,
+    model: HeightModel,
+    strips: Iterator[Strip],
+    submit: Submit,
+    progress: Progress | None,
+) -> Iterator[tuple[BegunRow, Iterator[tuple[int, Heights]]]]:
+    """Yield rows of tiles, each with its columns and their heights [m] as they are predicted.
+
+    Rows to come begin as soon as a thread would have nothing to do; of the strips they hold, no
+    more are in memory than full rows would need for that.
+    """
+    batch = plan.batch or forward_of(plan, model).batch_for(longest_side(plan))
+    threads = threads_on(model.device)
+    most = 1 + -(-threads * batch // len(plan.tiles.columns))
+    begun: deque[BegunRow] = deque()
+
+    def keep_busy() -> None:
+        while len(begun) < most and sum(row.unfinished for row in begun) <= threads:
+            strip = next(strips, None)
+            if strip is None:
+                return
+            begun.append(begin_row(plan, model, strip, batch, submit))
+
+    keep_busy()
+    while begun:
+        yield begun[0], tiles_of(begun[0], plan, keep_busy, progress)
+        begun.popleft()
+        keep_busy()
+
+
+def begin_row(
+    plan: TilesToPredict, model: HeightModel, strip: Strip, batch: int, submit: Submit
+) -> BegunRow:
+    """Hand the tiles of a strip to the threads, a batch each."""
+    wanted = columns_with_data(plan, strip)
+    jobs = [
+        (columns, submit(predict_tiles, plan, model, strip, columns))
+        for columns in batches(wanted, batch)
+    ]
+    return BegunRow(strip=strip, run=len(wanted), batches=deque(jobs))
+
+
+def tiles_of(
+    row: BegunRow,
+    plan: TilesToPredict,
+    keep_busy: Callable[[], None],
+    progress: Progress | None,
+) -> Iterator[tuple[int, Heights]]:
+    """Yield columns of tiles and their heights in order, and let go of them."""
+    before = row.strip.index * len(plan.tiles.columns)
+    while row.batches:
+        keep_busy()
+        columns, heights = row.batches.popleft()
+        yield from zip(columns, heights.result(), strict=True)
+        if progress:
+            progress(before + columns[-1] + 1, plan.tiles.count)
 
 
 def read_strips(plan: TilesToPredict, first: int, fill: Pixels) -> Generator[Strip]:
@@ -203,32 +289,27 @@ def columns_with_data(plan: TilesToPredict, strip: Strip) -> list[int]:
     ]
 
 
-def predict(
-    plan: TilesToPredict,
-    model: HeightModel,
-    strip: Strip,
-    batches: Iterable[list[int]],
-    progress: Progress | None,
-) -> Iterator[tuple[int, Heights]]:
-    """Yield the heights [m] of a strip's tiles, in order, a batch at a time.
+def predict_tiles(
+    plan: TilesToPredict, model: HeightModel, strip: Strip, columns: list[int]
+) -> Heights:
+    """Return the heights of some tiles of a strip (tiles, rows, columns) [m].
 
     Where the plan asks for the scale of errors, a tile has both as layers (rows, columns, 2): what
     is sewn is what a calibration compared, and an interval follows from it afterwards.
+
+    Raises:
+        RunError: they are no numbers.
     """
-    before = strip.index * len(plan.tiles.columns)
     down = plan.tiles.rows[strip.index]
-    for batch in batches:
-        tiles = [cut(strip.pixels, down, plan.tiles.columns[column]) for column in batch]
-        heights = layers_of(plan, model, np.stack(tiles))
-        if not np.isfinite(heights).all():
-            msg = (
-                f"{model.card.name} predicts heights that are no numbers: its weights are broken "
-                "or its input is, see canopy models verify"
-            )
-            raise RunError(msg)
-        yield from zip(batch, heights, strict=True)
-        if progress:
-            progress(before + batch[-1] + 1, plan.tiles.count)
+    tiles = [cut(strip.pixels, down, plan.tiles.columns[column]) for column in columns]
+    heights = layers_of(plan, model, np.stack(tiles))
+    if not np.isfinite(heights).all():
+        msg = (
+            f"{model.card.name} predicts heights that are no numbers: its weights are broken "
+            "or its input is, see canopy models verify"
+        )
+        raise RunError(msg)
+    return heights
 
 
 def layers_of(plan: TilesToPredict, model: HeightModel, tiles: Pixels) -> Heights:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from threading import BoundedSemaphore, RLock
+from threading import RLock
 from typing import TYPE_CHECKING
-
-import torch
 
 from canopy.errors import ModelError
 from canopy.mapping import adapted
 from canopy.weights import load_height_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from canopy.height_model import HeightModel
     from canopy.map_settings import MapSettings
 
@@ -117,20 +110,3 @@ def keep(named: NamedModel, model: HeightModel) -> None:
     with loading:
         kept.clear()
         kept[named] = model
-
-
-@contextmanager
-def turn(device: torch.device) -> Iterator[None]:
-    """Wait until the device has room for one more forward pass in this process.
-
-    Schedulers run as many tasks at once as there are cores, and torch takes several for each.
-    """
-    with turns(device.type):
-        yield
-
-
-@lru_cache
-def turns(kind: str) -> BoundedSemaphore:
-    """Return what counts the forward passes that run in this process."""
-    cores = (os.cpu_count() or 1) if kind == "cpu" else 1
-    return BoundedSemaphore(max(1, cores // torch.get_num_threads()))

@@ -142,7 +142,10 @@ def map_canopy(
     ] = None,
     batch: Annotated[
         str,
-        typer.Option(metavar="N|auto", help="Tiles at once; auto: what the device has room for."),
+        typer.Option(
+            metavar="N|auto",
+            help="Tiles at once, in each thread; auto: what the device has room for.",
+        ),
     ] = "auto",
     device: Annotated[
         DeviceChoice, typer.Option(help="Where the model runs; auto takes CUDA if there is one.")

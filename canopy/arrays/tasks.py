@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from canopy.arrays.windows import Rectangle, validity
+from canopy.inference_threads import submitting
 from canopy.mapping import stored
 from canopy.prediction import (
     LAYERS,
@@ -15,10 +16,9 @@ from canopy.prediction import (
     Strip,
     columns_with_data,
     filling,
-    predict,
+    predict_tiles,
 )
 from canopy.radiometry import as_unit, percentile_stretch
-from canopy.shared_model import turn
 from geo.raster import Raster
 from geo.tiles import Mosaic, TilePlan, moved
 
@@ -144,12 +144,15 @@ def predict_piece(
     pixels = np.where(valid, pixels, colour[:, None, None])
     strip = Strip(index=0, pixels=pixels, valid=valid)
     wanted = columns_with_data(plan, strip)
-    with turn(loaded.device):
-        tiles = list(predict(plan, loaded, strip, [wanted] if wanted else [], None))
+    heights: Heights = np.empty(0, np.float32)
+    if wanted:
+        # Schedulers run as many tasks at once as they like.
+        with submitting(loaded.device) as submit:
+            heights = submit(predict_tiles, plan, loaded, strip, wanted).result()
     down, right = job.rows_finished(place.row), job.columns_finished(place.piece)
     return Piece(
-        columns=[job.columns[place.piece] + column for column, _ in tiles],
-        heights=np.stack([heights for _, heights in tiles]) if tiles else np.empty(0, np.float32),
+        columns=[job.columns[place.piece] + column for column in wanted],
+        heights=heights,
         valid=valid[
             down.start - rows.start : down.stop - rows.start,
             right.start - columns.start : right.stop - columns.start,

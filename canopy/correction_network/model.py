@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 from canopy.correction_network.network import CorrectionArchitecture, CorrectionNetwork
 from canopy.errors import ModelError
+from canopy.inference_threads import submitting
 from canopy.model_folder import CONFIG_FILE, UNBUILDABLE, WEIGHTS_FILE, build
 from canopy.radiometry import normalise
 from canopy.strict_weights import load_state_strictly, read_safetensors, refuse_no_numbers
@@ -146,10 +147,12 @@ class CorrectionModel:
             metadata: what is known of them.
         """
         facts = metadata.encoded()
-        found = [
-            self._batch(windows[first : first + BATCH], facts[first : first + BATCH])
-            for first in range(0, len(windows), BATCH)
-        ]
+        with submitting(torch.device(self.device)) as submit:
+            batches = [
+                submit(self._batch, windows[first : first + BATCH], facts[first : first + BATCH])
+                for first in range(0, len(windows), BATCH)
+            ]
+            found = [batch.result() for batch in batches]
         heights: Array = np.exp(self.card.offset) * np.concatenate([np.zeros(0), *found])
         return heights
 

@@ -10,7 +10,6 @@ import dask.array as da
 import numpy as np
 import pytest
 import rasterio
-import torch
 import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,7 +22,7 @@ from canopy.arrays.georeference import grid_of
 from canopy.errors import ModelError
 from canopy.map_settings import MapSettings
 from canopy.model_folder import save_height_model
-from canopy.shared_model import NamedModel, turns
+from canopy.shared_model import NamedModel
 
 UNROTATED = [
     place for place in PLACES
@@ -273,11 +272,6 @@ def test_new_weights_in_the_same_folder_are_used(tmp_path, holed):
 def graph_values(heights):
     """What stands in a graph that is no task."""
     return [getattr(value, "value", value) for value in dict(heights.__dask_graph__()).values()]
-
-
-def test_a_device_has_room_for_as_many_passes_as_it_has_cores():
-    assert turns("cuda")._initial_value == 1
-    assert turns("cpu")._initial_value * torch.get_num_threads() >= 1
 
 
 @pytest.mark.slow
