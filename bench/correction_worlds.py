@@ -96,7 +96,7 @@ def table_of(
         {"beam": shots.beam.astype(object), "track": shots.track,
          "quality_flag": shots.quality.astype(int),
          "degrade_flag": 0, "sensitivity": shots.sensitivity, "rh98": rh,
-         "rh95": shots.rh[:, 95]},
+         "rh95": np.where(bad, rh, shots.rh[:, 95])},
         geometry=geopandas.points_from_xy(shots.x + WEST, shots.y + SOUTH), crs=CRS,
     )  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, fields, is_dataclass
 from itertools import chain
-from types import UnionType
+from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
@@ -161,6 +161,8 @@ def settings_class(hint: Any, value: object, where: str) -> type[Any] | None:  #
     if isinstance(hint, type) and is_dataclass(hint):
         return hint
     members = get_args(hint) if isinstance(hint, UnionType) else ()
+    if value is not None:
+        members = tuple(member for member in members if member is not NoneType)
     if not members or not all(map(is_dataclass, members)):
         return None
     kind = str(value["kind"]) if isinstance(value, dict) and "kind" in value else None

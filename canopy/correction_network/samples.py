@@ -95,7 +95,7 @@ def gather(
         GeoError: a file cannot be read.
     """
     every = [shots_of(pair, run, home) for pair in run.pairs]
-    side, count = run.network.window_px, sum(len(shots.rh) for shots in every)
+    side, count = run.architecture.window_px, sum(len(shots.rh) for shots in every)
     refuse_few(count, "footprints whose window may lie in their image")
     windows = np.lib.format.open_memmap(
         file, mode="w+", dtype=np.uint8, shape=(count, 3, side, side)
@@ -137,7 +137,7 @@ def shots_of(pair: ImagePair, run: CorrectionRun, home: Path) -> Shots:
     shots = read_footprints(resolved(home, pair.footprints), source, settings)
     places = np.stack([shots.down, shots.right], axis=1) / chosen.gsd_m
     middles = np.rint(places).astype(np.int64)
-    half = run.network.window_px // 2
+    half = run.architecture.window_px // 2
     kept = (middles >= half).all(axis=1) & (middles + half <= np.array(grid.shape)).all(axis=1)
     kept &= shots.rh <= chosen.tallest_m
     metadata = metadata_at(grid, places[kept], facts_of_pair(pair, home))
@@ -194,7 +194,7 @@ def split(metadata: Metadata, run: CorrectionRun) -> tuple[Indices, Indices, Ind
         spatial_folds([box_of(block) for block in blocks], folds=folds, seed=chosen.seed)
     )
     is_aside = fold[number.ravel()] == 0
-    near = near_to(metadata, is_aside, np.sqrt(2) * run.network.window_px * chosen.gsd_m)
+    near = near_to(metadata, is_aside, np.sqrt(2) * run.architecture.window_px * chosen.gsd_m)
     train, aside = np.flatnonzero(~is_aside & ~near), np.flatnonzero(is_aside)
     for indices, name in ((train, "learned from"), (aside, "kept aside")):
         refuse_few(len(indices), f"footprints to be {name}", "or choose another block_m")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +13,14 @@ from canopy.correction.footprint_pairs import log_ratio, usable
 from canopy.correction_network.model import (
     CorrectionCard,
     CorrectionModel,
+    load_correction_model,
     save_correction_model,
 )
 from canopy.correction_network.network import CorrectionNetwork
 from canopy.correction_network.samples import constants, gather
 from canopy.correction_network.task import CorrectionTask
 from canopy.correction_network.training_run import read_correction_run
+from canopy.errors import SettingsError
 from canopy.learning.curves import CURVES_FILE, draw_curves
 from canopy.learning.loop import learn
 from canopy.learning.run_folder import RunFolder
@@ -81,12 +83,15 @@ def train_correction(
         GeoError: an image or a table cannot be read.
     """
     run = read_correction_run(config)
+    start = starting_model(run, config.parent)
+    if start is not None:
+        run = replace(run, network=start.architecture)
     folder = RunFolder(path=output)
-    state = folder.open(resolved(run), resume=resume)
+    state = folder.open(resolved(run, start), resume=resume)
     kept = output / WINDOWS_FILE
     try:
         samples = gather(run, config.parent, kept)
-        task = task_of(run, samples)
+        task = task_of(run, samples, start)
         average = learn(task, run.run, folder, state=state, progress=progress)
         model = finished(run, samples, task, average)
     finally:
@@ -99,23 +104,55 @@ def train_correction(
     return TrainedCorrection(model=model, folder=output, footprints=counts, validation=last)
 
 
-def resolved(run: CorrectionRun) -> dict[str, Any]:
+def starting_model(run: CorrectionRun, home: Path) -> CorrectionModel | None:
+    """Return the network that a run begins from; None for one with weights at random.
+
+    Raises:
+        ModelError: it cannot be loaded.
+        SettingsError: it has other sizes, or sees or predicts something else than the run.
+    """
+    if not run.start:
+        return None
+    here = home / run.start
+    model = load_correction_model(here if here.is_dir() else run.start)
+    if run.network not in {None, model.architecture}:
+        msg = f"network with a start of {run.start}: it has sizes of its own, leave network out"
+        raise SettingsError(msg)
+    theirs, ours = ((each.gsd_m, each.percentile) for each in (model.card, run.samples))
+    if theirs != ours:
+        sees, asks = (f"pixels of {gsd:g} m and RH{rank:g}" for gsd, rank in (theirs, ours))
+        msg = f"start {run.start} knows {sees}, samples ask for {asks}: give them the same"
+        raise SettingsError(msg)
+    return model
+
+
+def resolved(run: CorrectionRun, start: CorrectionModel | None) -> dict[str, Any]:
     """Return all that decides the weights of a run, as its folder keeps it."""
-    return {**asdict(run), "threads": torch.get_num_threads()}  # threads change weights by rounding
+    return {
+        **asdict(run),
+        "start_weights": start.fingerprint if start else "",
+        "threads": torch.get_num_threads(),  # they change weights by rounding
+    }
 
 
-def task_of(run: CorrectionRun, samples: Samples) -> CorrectionTask:
-    """Return what is learned, by a network whose weights at random follow from the seed."""
+def task_of(run: CorrectionRun, samples: Samples, start: CorrectionModel | None) -> CorrectionTask:
+    """Return what is learned: by the network to begin from, or one at random as the seed has it.
+
+    A network that has learned goes on with the colours that it knows.
+    """
     torch.manual_seed(run.run.seed)
-    network = CorrectionNetwork(run.network)
-    return CorrectionTask(network, samples, run, constants(samples.windows, samples.train))
+    network = CorrectionNetwork(run.architecture)
+    if start is None:
+        return CorrectionTask(network, samples, run, constants(samples.windows, samples.train))
+    network.load_state_dict(start.network.state_dict())
+    return CorrectionTask(network, samples, run, (start.card.mean, start.card.std))
 
 
 def finished(
     run: CorrectionRun, samples: Samples, task: CorrectionTask, average: nn.Module
 ) -> CorrectionModel:
     """Return the model of a run, with what its predictions are worth on ground kept aside."""
-    network = CorrectionNetwork(run.network)
+    network = CorrectionNetwork(run.architecture)
     network.load_state_dict(average.state_dict())
     network.eval()
     worth = worth_of(
@@ -132,7 +169,7 @@ def finished(
         forest_noise=worth.forest_noise,
         geolocation_m=run.samples.geolocation_m,
     )
-    return CorrectionModel(network=network, card=card, architecture=run.network)
+    return CorrectionModel(network=network, card=card, architecture=run.architecture)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -143,7 +143,9 @@ class CorrectionRun:
     Attributes:
         pairs: images and the footprints over them.
         samples: which footprints are learned from.
-        network: its sizes.
+        start: network to begin from, the name of one or a folder relative to the configuration;
+            empty for weights at random.
+        network: its sizes; None for those of the network to begin from, or of the default.
         views: how windows are changed.
         batch: windows of a step.
         run: how long and how fast it learns.
@@ -152,11 +154,17 @@ class CorrectionRun:
 
     pairs: tuple[ImagePair, ...]
     samples: SampleSettings = field(default_factory=SampleSettings)
-    network: CorrectionArchitecture = field(default_factory=CorrectionArchitecture)
+    start: str = ""
+    network: CorrectionArchitecture | None = None
     views: ViewSettings = field(default_factory=ViewSettings)
     batch: int = 32
     run: RunSettings = field(default_factory=RunSettings)
     card: CardText = field(default_factory=CardText)
+
+    @property
+    def architecture(self) -> CorrectionArchitecture:
+        """Sizes of the network."""
+        return self.network or CorrectionArchitecture()
 
     def __post_init__(self) -> None:
         """Refuse a run without anything to learn from.

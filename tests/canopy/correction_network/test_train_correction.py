@@ -72,7 +72,7 @@ def test_no_window_on_one_side_shares_ground_with_one_on_the_other(tmp_path):
     apart = np.abs(metres[samples.train][:, None] - metres[samples.aside][None]).max(axis=2)
     assert len(samples.train) > 50
     assert len(samples.aside) > 10
-    assert apart.min() > run.network.window_px * GSD_M
+    assert apart.min() > run.architecture.window_px * GSD_M
     assert (samples.metadata.sun_elevation == 41.0).all()
     assert samples.metadata.missing == ("off_nadir", "slope")
 
@@ -159,3 +159,49 @@ def test_few_forests_tell_no_more_than_single_footprints():
     worth = worth_of(np.full(200, 15.0), rh, np.arange(200) % 3)
     assert worth.forest_noise == worth.noise == pytest.approx(0.2, rel=0.2)
     assert worth_of(np.zeros(9), np.zeros(9), np.arange(9)).noise == 1
+
+
+# --- a network that has learned goes on ----------------------------------------
+
+
+def test_a_run_goes_on_from_a_network_with_its_sizes_and_colours(tmp_path):
+    first = train_correction(write_run(tmp_path, steps=20), tmp_path / "first")
+    config = write_run(
+        tmp_path, start="first", network=None,
+        run={"steps": 1, "learning_rate": 1e-12, "average": 0.0, "validate_every": 1},
+    )  # fmt: skip
+    second = train_correction(config, tmp_path / "second")
+    assert second.model.architecture == first.model.architecture
+    assert (second.model.card.mean, second.model.card.std) == (
+        first.model.card.mean, first.model.card.std,
+    )  # fmt: skip
+    before, after = (load_file(run.folder / "model.safetensors") for run in (first, second))
+    for name, tensor in before.items():
+        np.testing.assert_allclose(after[name].numpy(), tensor.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"network": {"window_px": 64, "channels": [4, 4], "hidden": 8}}, "leave network out"),
+        ({"network": None, "samples": {"block_m": 40, "percentile": 98}}, "RH95, samples ask for"),
+        ({"network": None, "start": "nowhere"}, "no correction network nowhere"),
+    ],
+)
+def test_a_start_that_does_not_fit_is_refused(tmp_path, changes, said):
+    train_correction(write_run(tmp_path), tmp_path / "first")
+    config = write_run(tmp_path, **({"start": "first"} | changes))
+    with pytest.raises((SettingsError, ModelError), match=said):
+        train_correction(config, tmp_path / "second")
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_killed_run_does_not_go_on_from_another_start(tmp_path):
+    for seed, name in enumerate(("a", "b")):
+        train_correction(write_run(tmp_path, run={"steps": 2, "seed": seed}), tmp_path / name)
+    config = write_run(tmp_path, start="a", network=None)
+    with pytest.raises(Killed):
+        train_correction(config, tmp_path / "out", progress=killer(5))
+    (tmp_path / "a/model.safetensors").write_bytes((tmp_path / "b/model.safetensors").read_bytes())
+    with pytest.raises(OutputError, match="start_weights"):
+        train_correction(config, tmp_path / "out", resume=True)
