@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def write_imagery(path: Path, pixels: np.ndarray) -> None:
 def learn_on(
     folder: Path, chm: np.ndarray, points: worlds.PointCloud, start: str, seed: int
 ) -> None:
-    """Let a network learn on from the footprints of a region; return its folder."""
+    """Let a network learn on from the footprints of a region."""
     shots = FootprintSettings(across_m=100.0, heading_deg=12.0, geolocation_m=10.0)
     worlds.table_of(chm, points, shots, seed).to_parquet(folder / "shots.parquet")
     run = {
@@ -98,13 +99,13 @@ def learn_on(
         "card": {"name": "region", "simulated": True},
     }  # fmt: skip
     (folder / "run.yaml").write_text(yaml.safe_dump(run, sort_keys=False))
+    shutil.rmtree(folder / "network", ignore_errors=True)
     trained = train_correction(folder / "run.yaml", folder / "network")
+    card = trained.model.card
     print(
-        trained.footprints,
-        trained.validation,
-        trained.model.card.noise,
-        trained.model.card.forest_noise,
-        trained.model.card.offset,
+        f"{folder.name}: {trained.footprints} footprints learned from and kept aside, errors "
+        f"there {trained.validation}, noise {card.noise}, forest_noise {card.forest_noise}",
+        flush=True,
     )
 
 

@@ -53,8 +53,9 @@ class CorrectionCard:
         std: their standard deviation.
         offset: median of ln(RH / prediction) on ground kept aside; added to predictions.
         noise: spread of the same about it, 1.4826 times the median magnitude.
-        forest_noise: spread of its medians about it, of blocks of ground kept aside: how far the
-            network may be off in a whole forest, however many windows of it are seen.
+        forest_noise: spread of its medians about it, of blocks of ground kept aside, without what
+            chance adds to a median: how far the network may be off in a whole forest, however many
+            windows of it are seen.
         geolocation_m: how far the footprints that it learned from lay from where they were
             reported, root mean square [m].
         simulated: whether it learned from simulated forests alone.

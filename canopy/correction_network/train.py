@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -182,7 +183,7 @@ class Worth:
 
 
 def worth_of(predicted: Array, rh: Array, blocks: NDArray[np.int64]) -> Worth:
-    """Return the median of ln(RH / prediction), its spread, and that of the medians of blocks.
+    """Return the median of ln(RH / prediction), its spread, and how far whole blocks are off.
 
     Args:
         predicted: relative heights (n,) [m].
@@ -199,15 +200,26 @@ def worth_of(predicted: Array, rh: Array, blocks: NDArray[np.int64]) -> Worth:
     ratios = log_ratio(rh[tall], predicted[tall])
     offset = float(np.median(ratios))
     noise = spread(ratios - offset)
-    off = [
-        np.median(ratios[blocks[tall] == block]) - offset
-        for block, count in zip(*np.unique(blocks[tall], return_counts=True), strict=True)
-        if count >= FEWEST_IN_FOREST
-    ]
-    forest_noise = spread(np.array(off)) if len(off) >= FEWEST_FORESTS else noise
+    forests = [ratios[blocks[tall] == block] - offset for block in np.unique(blocks[tall])]
+    forests = [forest for forest in forests if len(forest) >= FEWEST_IN_FOREST]
+    forest_noise = forest_noise_of(forests) if len(forests) >= FEWEST_FORESTS else noise
     return Worth(
         offset=round(offset, 4), noise=round(noise, 4), forest_noise=round(forest_noise, 4)
     )
+
+
+def forest_noise_of(forests: Sequence[Array]) -> float:
+    """Return how far medians of forests are off, without what chance adds to a median.
+
+    The median of n normal errors of variance s^2 has a variance of pi s^2 / 2 n.
+
+    Args:
+        forests: ln(RH / prediction) less the offset, of the footprints of each.
+    """
+    medians = np.array([np.median(forest) for forest in forests])
+    within = spread(np.concatenate(forests) - np.repeat(medians, [len(each) for each in forests]))
+    chance = np.pi / 2 * within**2 * float(np.mean([1 / len(forest) for forest in forests]))
+    return math.sqrt(max(0.0, spread(medians) ** 2 - chance))
 
 
 def three(values: Sequence[float]) -> tuple[float, float, float]:

@@ -142,15 +142,16 @@ def test_a_folder_with_another_run_is_refused(tmp_path):
         train_correction(changed(config, batch=4), tmp_path / "out", resume=True)
 
 
-def test_what_a_network_is_worth_in_forests_that_it_never_saw():
+@pytest.mark.parametrize("count", [6, 40])
+def test_what_a_network_is_worth_in_forests_that_it_never_saw(count):
     rng = np.random.default_rng(0)
-    blocks = np.repeat(np.arange(60), 40)
-    leans, own = rng.normal(0, 0.1, 60), rng.normal(0, 0.2, blocks.size)
+    blocks = np.repeat(np.arange(200), count)
+    leans, own = rng.normal(0, 0.1, 200), rng.normal(0, 0.2, blocks.size)
     rh = 15 * np.exp(0.05 + leans[blocks] + own)
     worth = worth_of(np.full(blocks.size, 15.0), rh, blocks)
     assert worth.offset == pytest.approx(0.05, abs=0.03)
     assert worth.noise == pytest.approx(np.hypot(0.1, 0.2), rel=0.15)
-    assert worth.forest_noise == pytest.approx(np.hypot(0.1, 0.2 / np.sqrt(40)), rel=0.3)
+    assert worth.forest_noise == pytest.approx(0.1, rel=0.2)
 
 
 def test_few_forests_tell_no_more_than_single_footprints():
