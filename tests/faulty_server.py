@@ -18,21 +18,25 @@ class Fault:
         status: this status and a short page instead of the file.
         after: the connection drops when so many bytes of the body were sent.
         stall: nothing more comes instead of the drop.
+        trickle: the rest comes in pieces of so many bytes, one every 20 ms, instead of the drop.
         page: a web page with status 200; its content type.
         location: a redirect to there.
         whole: the range is ignored.
         careless: the range is answered whatever If-Range says.
         shifted: another range is sent than the one asked for.
+        most: of a range, no more than so many bytes are sent, as the answer says.
     """
 
     status: int | None = None
     after: int | None = None
     stall: bool = False
+    trickle: int | None = None
     page: str | None = None
     location: str | None = None
     whole: bool = False
     careless: bool = False
     shifted: bool = False
+    most: int | None = None
 
 
 @dataclass
@@ -44,6 +48,7 @@ class FaultyFile:
         etag: sent and compared; None for a server without.
         faults: one for each of the next answers; then `always`, if any.
         asked: the Range of every request, "" for the whole.
+        told: the Authorization of every request, None without.
         sent: bytes of the body that were written, over all answers.
     """
 
@@ -52,6 +57,7 @@ class FaultyFile:
     faults: list[Fault] = field(default_factory=list)
     always: Fault = field(default_factory=Fault)
     asked: list[str] = field(default_factory=list)
+    told: list[str | None] = field(default_factory=list)
     sent: int = 0
     url: str = ""
     ended: threading.Event = field(default_factory=threading.Event)
@@ -66,6 +72,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         file = self.server.file
         file.asked.append(self.headers.get("Range", ""))
+        file.told.append(self.headers.get("Authorization"))
         fault = file.faults.pop(0) if file.faults else file.always
         if fault.location:
             self.reply(302, b"", {"Location": fault.location})
@@ -84,9 +91,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.reply(416, b"", {"Content-Range": f"bytes */{len(file.body)}"})
         else:
             start += 3 if fault.shifted else 0
-            last = len(file.body) - 1
-            told = {"Content-Range": f"bytes {start}-{last}/{len(file.body)}"}
-            self.reply(206, file.body[start:], told, fault)
+            body = file.body[start:][: fault.most]
+            told = {"Content-Range": f"bytes {start}-{start + len(body) - 1}/{len(file.body)}"}
+            self.reply(206, body, told, fault)
 
     def start_of_range(self, file, fault):
         asked = self.headers.get("Range")
@@ -116,6 +123,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         if fault and fault.stall:
             file.ended.wait(10)
+        if fault and fault.trickle:
+            self.trickle(body[len(part) :], fault.trickle)
+
+    def trickle(self, rest, size):
+        for start in range(0, len(rest), size):
+            if self.server.file.ended.wait(0.02):
+                return
+            try:
+                self.wfile.write(rest[start : start + size])
+            except ConnectionError:
+                return
 
 
 @contextmanager

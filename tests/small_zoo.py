@@ -1,14 +1,10 @@
-"""An entry of the zoo for one small file, and a user without patience."""
+"""An entry of the zoo for one small file."""
 
 from __future__ import annotations
 
-import numpy as np
+from small_downloads import BODY
 
 from canopy.zoo import HttpFile, ZooEntry
-from canopy.zoo.transfer import CHUNK_BYTES, Patience
-
-SOON = Patience(connect_s=2, read_s=0.3, tries=2, pause_s=0.01)
-BODY = b"PK\x03\x04" + np.random.default_rng(7).bytes(6 * CHUNK_BYTES + 1234)
 
 
 def entry_of(url, *, sha256=None, **choices):

@@ -21,21 +21,18 @@ from canopy.zoo.cache import (
 from canopy.zoo.entries import HubRepository, Shipped
 from canopy.zoo.hub import fetch_repository
 from canopy.zoo.licence import require_licence
-from canopy.zoo.part import Part
-from canopy.zoo.transfer import (
-    PATIENCE,
-    NoRoomError,
-    TransferError,
-    is_page,
-    next_address,
-    transfer,
-)
+from geo.downloads.addresses import next_address
+from geo.downloads.errors import NoRoomError, TransferError
+from geo.downloads.part import Part
+from geo.downloads.session import PATIENCE, DownloadSession
+from geo.downloads.transfer import is_page, transfer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from canopy.zoo.entries import HttpFile, ZooEntry
-    from canopy.zoo.transfer import Patience, Progress
+    from geo.downloads.session import Patience
+    from geo.downloads.transfer import Progress
 
 MIRROR_VARIABLE = "CANOPY_MIRROR"
 
@@ -80,7 +77,7 @@ def fetch(
             return _verified(entry, source, path)
         part = Part(path=path.with_name(f"{path.name}.part"), url=source.url)
         try:
-            transfer(part, patience=patience, progress=progress)
+            transfer(part, DownloadSession(patience=patience), progress)
         except TransferError as fault:
             raise FetchError(_refusal(entry, path, source, fault)) from fault
         _check_digest(entry, source, path, part)

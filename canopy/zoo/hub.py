@@ -23,7 +23,7 @@ from canopy.zoo.licence import require_licence
 
 if TYPE_CHECKING:
     from canopy.zoo.entries import ZooEntry
-    from canopy.zoo.transfer import Progress
+    from geo.downloads.transfer import Progress
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from faulty_server import serving_badly
-from small_zoo import BODY
+from small_downloads import BODY
 
 
 @pytest.fixture(autouse=True)

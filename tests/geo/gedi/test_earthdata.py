@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import base64
 import http.server
+import json
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import pytest
 from small_granules import V2_A, write_granule
 from small_stac_api import stac_api, stac_item
 
 from geo.catalog.errors import CatalogError, NothingFoundError
-from geo.gedi.earthdata import (
-    DATA_HOSTS,
-    Archive,
-    Fetching,
-    Hosts,
-    Login,
-    find_login,
-)
+from geo.gedi.earthdata import DATA_HOSTS, PATIENCE, Archive, Hosts, Login, find_login
 from geo.gedi.errors import CredentialsError, DownloadError
 from geo.gedi.granule_search import (
     CMR_STAC,
@@ -110,13 +105,15 @@ def serving(**choices):
 
 
 def archive(who=TOKEN, login="127.0.0.1"):
-    return Archive(who, Fetching(hosts=Hosts(data=("127.0.0.1",), login=login), pause_s=0.01))
+    return Archive(who, Hosts(data=("127.0.0.1",), login=login), replace(PATIENCE, pause_s=0.01))
 
 
 @pytest.fixture(autouse=True)
 def no_login(monkeypatch, tmp_path):
     monkeypatch.delenv("EARTHDATA_TOKEN", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1,localhost")
     # What requests would read by itself.
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login leak password leak\n")
     (tmp_path / "netrc").chmod(0o600)
@@ -138,6 +135,15 @@ def test_no_other_server_is_told_the_token(tmp_path):
         assert archive().fetch(data.url(), tmp_path / "a.h5").read_bytes() == FILE
         assert data.heard == [("Bearer secret-token", None)]
         assert bucket.heard == [(None, None)]
+
+
+def test_an_address_that_reads_in_two_ways_gets_no_token(tmp_path):
+    # urlsplit takes 127.0.0.1 for the host, requests asks localhost.
+    with serving() as other, serving() as data:
+        data.redirect.append(f"http://localhost:{other.port}\\@127.0.0.1:{other.port}/a.h5")
+        archive().fetch(data.url(), tmp_path / "a.h5")
+        assert data.heard == [("Bearer secret-token", None)]
+        assert other.heard == [(None, None)]
 
 
 def test_name_and_password_go_to_the_login_alone(tmp_path):
@@ -169,29 +175,60 @@ def test_hosts_of_earthdata_are_told_apart_from_others(url, token, password):
     assert (hosts.may_know_token(url), hosts.may_know_password(url)) == (token, password)
 
 
-def test_what_broke_off_is_gone_on_with(tmp_path, monkeypatch):
-    monkeypatch.setattr("geo.gedi.earthdata.BLOCK_BYTES", 1000)
+def test_what_broke_off_is_gone_on_with(tmp_path):
     with serving(breaks=[3000, 2000], statuses=[503]) as server:
         path = archive().fetch(server.url(), tmp_path / "a.h5")
         assert path.read_bytes() == FILE
         assert [asked for _, asked in server.heard][-2:] == ["bytes=3000-", "bytes=5000-"]
 
 
-def test_a_file_that_changed_is_begun_anew(tmp_path):
-    (tmp_path / "a.h5.part").write_bytes(b"old" * 100)
-    (tmp_path / "a.h5.part.json").write_text('{"version": "\\"0\\""}')
+def test_a_granule_of_many_that_does_not_begin_is_asked_for_again(tmp_path):
+    with serving(breaks=[0, 0, 0]) as server:
+        assert archive().fetch(server.url(), tmp_path / "a.h5").read_bytes() == FILE
+        assert len(server.heard) == 4
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_what_an_earlier_run_left_is_gone_on_with_or_begun_anew(tmp_path, older):
     with serving() as server:
+        record = {"version": server.etag} | ({} if older else {"url": server.url()})
+        (tmp_path / "a.h5.part").write_bytes(FILE[:300])
+        (tmp_path / "a.h5.part.json").write_text(json.dumps(record))
+        assert archive().fetch(server.url(), tmp_path / "a.h5").read_bytes() == FILE
+        # Records of earlier versions lack the address.
+        assert [asked for _, asked in server.heard] == [None if older else "bytes=300-"]
+
+
+def test_a_file_that_changed_is_begun_anew(tmp_path):
+    with serving() as server:
+        record = {"url": server.url(), "version": '"0"'}
+        (tmp_path / "a.h5.part").write_bytes(b"old" * 100)
+        (tmp_path / "a.h5.part.json").write_text(json.dumps(record))
         assert archive().fetch(server.url(), tmp_path / "a.h5").read_bytes() == FILE
         assert server.heard[0][1] == "bytes=300-"
 
 
-def test_what_does_not_come_is_said_and_kept(tmp_path):
+@pytest.mark.parametrize(
+    ("breaks", "kept"), [([600, 0, 0, 0], FILE[:600]), ([10] * 4, b""), ([0] * 4, b"")]
+)
+def test_what_does_not_come_is_said_and_kept(tmp_path, breaks, kept):
+    part = tmp_path / "a.h5.part"
     with (
-        serving(breaks=[10] * 9, etag='W/"1"') as server,
-        pytest.raises(DownloadError, match="try again later"),
+        serving(breaks=breaks) as server,
+        pytest.raises(DownloadError, match=r"a\.h5 does not come .*broke off.*try again later"),
     ):
         archive().fetch(server.url(), tmp_path / "a.h5")
     assert not (tmp_path / "a.h5").exists()
+    assert (part.read_bytes() if part.exists() else b"") == kept
+    assert len(server.heard) == 4
+
+
+def test_a_granule_that_does_not_fit_says_so_before_it_comes(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    said = rf"a\.h5 does not fit \(.* 0\.00 GB are free\): make room in {tmp_path}"
+    with serving() as server, pytest.raises(DownloadError, match=said):
+        archive().fetch(server.url(), tmp_path / "a.h5")
+    assert [each.name for each in tmp_path.iterdir()] == ["netrc"]
 
 
 def test_a_refused_login_says_what_to_set(tmp_path):
@@ -203,11 +240,13 @@ def test_a_refused_login_says_what_to_set(tmp_path):
     ):
         archive().fetch(server.url(), tmp_path / "a.h5")
     assert "secret-token" not in str(caught.value) + repr(TOKEN)
-    with (
-        serving(body=b"<html>log in</html>") as server,
-        pytest.raises(CredentialsError, match="a page came instead"),
-    ):
-        archive().fetch(server.url(), tmp_path / "a.h5")
+    for page in (b"<html>log in</html>", b"log in"):
+        with (
+            serving(body=page) as server,
+            pytest.raises(CredentialsError, match=r"a page came instead of a\.h5.*set EARTHDATA"),
+        ):
+            archive().fetch(server.url(), tmp_path / "a.h5")
+        assert [each.name for each in tmp_path.iterdir()] == ["netrc"]
     with (
         serving(redirect=["http://example.com/a.h5"]) as server,
         pytest.raises(DownloadError, match="expected https all the way"),
