@@ -144,9 +144,25 @@ def judge(folder: Path, chm: np.ndarray, bias: str, start: str, seed: int) -> di
             "changed": found["pixels_changed"],
             "west": [worlds.relative_bias(each, chm, west) for each in (biased, after)],
             "east": [worlds.relative_bias(each, chm, ~west) for each in (biased, after)],
+            "forests": [off_by_forest(each, chm) for each in (biased, after)],
             "mae": [float(np.abs(each - chm).mean()) for each in (biased, after)],
         }
     return told
+
+
+def off_by_forest(heights: np.ndarray, chm: np.ndarray) -> float:
+    """Return the mean magnitude of the biases of single forests."""
+    side = len(chm) // SIDE
+    places = [(row * side, column * side) for row in range(SIDE) for column in range(SIDE)]
+    squares = [np.s_[row : row + side, column : column + side] for row, column in places]
+    return float(
+        np.mean(
+            [
+                abs(worlds.relative_bias(heights[square], chm[square], np.True_))
+                for square in squares
+            ]
+        )
+    )
 
 
 def show(bias: str, name: str, runs: list[dict]) -> None:
@@ -156,9 +172,10 @@ def show(bias: str, name: str, runs: list[dict]) -> None:
         return " -> ".join(f"{100 * v:+.1f}" for v in np.mean([r[side] for r in runs], axis=0))
 
     mae = " -> ".join(f"{v:.2f}" for v in np.mean([r["mae"] for r in runs], axis=0))
+    forests = " -> ".join(f"{100 * v:.1f}" for v in np.mean([r["forests"] for r in runs], axis=0))
     gone = "" if bias == "none" else f"{network.removed(runs):.0%}"
     changed = sum(run["changed"] > 0 for run in runs)
-    print(f"| {bias} | {name} | {percent('west')} | {percent('east')} | {gone} | {mae} | "
+    print(f"| {bias} | {name} | {percent('west')} | {percent('east')} | {gone} | {forests} | {mae} | "
           f"{changed} of {len(runs)} |", flush=True)  # fmt: skip
 
 
