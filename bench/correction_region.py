@@ -175,8 +175,8 @@ def show(bias: str, name: str, runs: list[dict]) -> None:
     forests = " -> ".join(f"{100 * v:.1f}" for v in np.mean([r["forests"] for r in runs], axis=0))
     gone = "" if bias == "none" else f"{network.removed(runs):.0%}"
     changed = sum(run["changed"] > 0 for run in runs)
-    print(f"| {bias} | {name} | {percent('west')} | {percent('east')} | {gone} | {forests} | {mae} | "
-          f"{changed} of {len(runs)} |", flush=True)  # fmt: skip
+    print(f"| {bias} | {name} | {percent('west')} | {percent('east')} | {gone} | {forests} | "
+          f"{mae} | {changed} of {len(runs)} |", flush=True)  # fmt: skip
 
 
 def main() -> None:

@@ -53,6 +53,7 @@ class RawRaster:
         self.data, self.description = stem.with_suffix(".raw"), stem.with_suffix(".vrt")
         self.grid, self.dtype = grid, np.dtype(dtype).newbyteorder("<")
         self.bands = bands
+        self.begun = False
 
     @property
     def row_bytes(self) -> int:
@@ -63,15 +64,20 @@ class RawRaster:
         """Write rows (rows, width), or (rows, width, bands) of more than one, from a row on.
 
         Raises:
-            MapFileError: the disk does not take them.
+            MapFileError: the disk does not take them, or rows written before are gone.
         """
-        mode = "r+b" if self.data.exists() else "w+b"
+        # A file that somebody took away is not made anew: rows before this one would be zeros.
+        mode = "r+b" if self.begun or self.data.exists() else "w+b"
         try:
             with self.data.open(mode) as file:
                 file.seek(row * self.row_bytes)
                 file.write(np.ascontiguousarray(values, self.dtype).data)
                 file.flush()
                 os.fsync(file.fileno())
+            self.begun = True
+        except FileNotFoundError as error:
+            msg = f"{self.data} was taken away while rows were written to it: begin again"
+            raise MapFileError(msg) from error
         except OSError as error:
             msg = f"rows cannot be written to {self.data} ({error.strerror}): make room there"
             raise MapFileError(msg) from error

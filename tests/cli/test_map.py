@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from small_models import Constant, model_of
 from small_scenes import PLACES, UPRIGHT, noise, write_scene
 
 import canopy.mapping
+from geo.partial_map import STATE_FILE, partial_folder
 
 
 @pytest.fixture
@@ -131,8 +133,13 @@ def test_ctrl_c_keeps_what_is_finished_and_resume_goes_on(map_command, monkeypat
     class Interrupted(Constant):
         def forward(self, images):
             if self.tiles >= 6:
+                self.wait_for_first_row()
                 signal.raise_signal(signal.SIGINT)
             return super().forward(images)
+
+        def wait_for_first_row(self):
+            while not (partial_folder(tmp_path / "map.tif") / STATE_FILE).exists():
+                time.sleep(0.01)
 
     models = iter([model_of(Interrupted()), model_of(Constant())])
     monkeypatch.setattr(canopy.mapping, "load_height_model", lambda *_, **__: next(models))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 from strategies import grids
 
+from geo.errors import MapFileError
 from geo.grid import Grid
 from geo.raw_raster import BandFacts, RawRaster
 
@@ -25,6 +26,15 @@ FACTS = BandFacts(
 
 def values(dtype, grid=GRID):
     return np.random.default_rng(0).integers(0, 200, grid.shape).astype(dtype)
+
+
+def test_a_file_that_was_taken_away_is_not_made_anew_with_zeros_in_it(tmp_path):
+    raster = RawRaster(tmp_path / "heights", GRID, "float32")
+    raster.write(0, values("float32")[:2])
+    raster.data.unlink()
+    with pytest.raises(MapFileError, match="was taken away"):
+        raster.write(2, values("float32")[2:])
+    assert not raster.data.exists()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int16", "uint8"])
