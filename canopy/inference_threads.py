@@ -7,9 +7,11 @@ cores.
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from threading import Lock
+from functools import partial
+from threading import Barrier, Lock
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar
 
 import torch
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     Use = Literal["heights", "colours"]
+    Key = tuple[Use, torch.device, int]
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
@@ -42,80 +45,74 @@ class Submit(Protocol):
 def submitting(device: torch.device, use: Use = "heights") -> Iterator[Submit]:
     """Lend what hands calls to the threads of this process that run networks.
 
-    When the block ends, no call of it runs, and what has not begun never does. Inside of it torch
-    may have one thread in threads of others too.
+    When the block ends, no call of it runs, and what has not begun never does.
 
     Args:
         device: where the networks are.
         use: what they predict; colours are wanted while heights stand in a long queue.
     """
-    with SHARED:
-        pool = SHARED.pool(use, device)
-        begun: set[Future[Any]] = set()
+    pool = THREADS.pool(use, device)
+    begun: set[Future[Any]] = set()
 
-        def submit(call: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:  # noqa: ANN401 - of any call
-            future = pool.submit(alone, call, *args, **kwargs)
-            begun.add(future)
-            future.add_done_callback(begun.discard)
-            return future
+    def submit(call: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:  # noqa: ANN401 - of any call
+        future = pool.submit(call, *args, **kwargs)
+        begun.add(future)
+        future.add_done_callback(begun.discard)
+        return future
 
-        try:
-            yield submit
-        finally:
-            left = list(begun)
-            for future in left:
-                future.cancel()
-            wait(left)
-
-
-def alone(call: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Result:  # noqa: ANN401
-    """Call something in a thread in which torch does not start others."""
-    torch.set_num_threads(1)
-    return call(*args, **kwargs)
+    try:
+        yield submit
+    finally:
+        wait([future for future in list(begun) if not future.cancel()])
 
 
 def threads_on(device: torch.device) -> int:
     """Return how many batches run at once: as many as torch has threads, one on another device."""
-    return SHARED.usual if device.type == "cpu" else 1
+    return torch.get_num_threads() if device.type == "cpu" else 1
 
 
-class SharedThreads:
-    """The threads of a process, and what torch has outside of them.
-
-    Part of what torch knows of its threads it knows once for a process: whoever sets it last
-    decides. So it is set back when nobody predicts any more.
-    """
+class InferenceThreads:
+    """The threads of a process, by their use, their device and their number."""
 
     def __init__(self) -> None:
         """Begin without threads."""
-        self.lock, self.users, self.before = Lock(), 0, 1
-        self.pools: dict[tuple[Use, str, int], ThreadPoolExecutor] = {}
-
-    @property
-    def usual(self) -> int:
-        """How many threads torch has when nobody predicts."""
-        return self.before if self.users else torch.get_num_threads()
+        self.lock = Lock()
+        self.pools: dict[Key, ThreadPoolExecutor] = {}
 
     def pool(self, use: Use, device: torch.device) -> ThreadPoolExecutor:
         """Return the threads for a use of a device."""
-        key = (use, device.type, threads_on(device))
+        if device.type == "cuda" and device.index is None:
+            # The device that is meant is the caller's: each thread has one of its own.
+            device = torch.device("cuda", torch.cuda.current_device())
+        key = (use, device, threads_on(device))
         with self.lock:
             if key not in self.pools:
-                self.pools[key] = ThreadPoolExecutor(key[-1], "-".join(key[:-1]))
+                self.pools[key] = started(*key)
             return self.pools[key]
 
-    def __enter__(self) -> None:
-        """Count one who predicts."""
-        with self.lock:
-            self.before = self.usual
-            self.users += 1
 
-    def __exit__(self, *_: object) -> None:
-        """Count one less, and give torch its threads back after the last one."""
-        with self.lock:
-            self.users -= 1
-            if not self.users:
-                torch.set_num_threads(self.before)
+def started(use: Use, device: torch.device, count: int) -> ThreadPoolExecutor:
+    """Start threads that have one thread of torch each; others keep what they have."""
+    before = torch.get_num_threads()
+    pool = ThreadPoolExecutor(count, f"{use}-{device}", partial(prepare_thread, device))
+    together = Barrier(count)
+    wait([pool.submit(together.wait) for _ in range(count)])
+    # Torch gives a new thread the number that any thread has set last.
+    torch.set_num_threads(before)
+    return pool
 
 
-SHARED = SharedThreads()
+def prepare_thread(device: torch.device) -> None:
+    """Give a thread one thread of torch, and the device whose tensors it will see."""
+    # Asked first: torch sets the number in each thread once, when that first needs it.
+    torch.get_num_threads()
+    torch.set_num_threads(1)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+
+
+THREADS = InferenceThreads()
+
+if hasattr(os, "register_at_fork"):
+    # A process that is forked has none of the threads.
+    os.register_at_fork(after_in_child=THREADS.__init__)  # type: ignore[misc]

@@ -165,9 +165,9 @@ def settings_class(hint: Any, value: object, where: str) -> type[Any] | None:  #
         members = tuple(member for member in members if member is not NoneType)
     if not members or not all(map(is_dataclass, members)):
         return None
+    first: type[Any] = members[0]
     kind = str(value["kind"]) if isinstance(value, dict) and "kind" in value else None
-    if kind is None:
-        first: type[Any] = members[0]
+    if kind is None or len(members) == 1:
         return first
     known = kinds(hint)
     if kind not in known:

@@ -140,7 +140,8 @@ def finished_rows(
         first: row of tiles to begin with.
         carry: what the mosaic kept after the row of tiles before it.
         progress: told the number of finished tiles and of all tiles.
-        turn: held while tiles are predicted, and left whenever reading is waited for.
+        turn: held while tiles are predicted, and left while reading is waited for; what has begun
+            goes on meanwhile.
 
     Raises:
         SceneError: the scene cannot be read to its end.
@@ -176,26 +177,62 @@ def predicted_rows(
 ) -> Iterator[tuple[BegunRow, Iterator[tuple[int, Heights]]]]:
     """Yield rows of tiles, each with its columns and their heights [m] as they are predicted.
 
-    Rows to come begin as soon as a thread would have nothing to do; of the strips they hold, no
-    more are in memory than full rows would need for that.
+    Rows to come begin as soon as a thread would have nothing to do.
+
+    Raises:
+        SceneError: the scene cannot be read to its end; rows that were read come before.
     """
-    batch = plan.batch or forward_of(plan, model).batch_for(longest_side(plan))
-    threads = threads_on(model.device)
-    most = 1 + -(-threads * batch // len(plan.tiles.columns))
-    begun: deque[BegunRow] = deque()
+    ahead = RowsAhead(plan, model, strips, submit)
+    ahead.keep_busy()
+    while ahead.begun:
+        row = ahead.begun[0]
+        yield row, tiles_of(row, plan, ahead.keep_busy, progress)
+        ahead.begun.popleft()
+        ahead.keep_busy()
+    if ahead.failure:
+        raise ahead.failure
 
-    def keep_busy() -> None:
-        while len(begun) < most and sum(row.unfinished for row in begun) <= threads:
-            strip = next(strips, None)
-            if strip is None:
-                return
-            begun.append(begin_row(plan, model, strip, batch, submit))
 
-    keep_busy()
-    while begun:
-        yield begun[0], tiles_of(begun[0], plan, keep_busy, progress)
-        begun.popleft()
-        keep_busy()
+class RowsAhead:
+    """Rows of tiles that threads predict: this one, and as many to come as keep all threads busy.
+
+    Attributes:
+        begun: them; no more than full rows would need for that, since each holds its strip.
+        failure: why no more of them can be read.
+    """
+
+    def __init__(
+        self, plan: TilesToPredict, model: HeightModel, strips: Iterator[Strip], submit: Submit
+    ) -> None:
+        """Begin nothing yet."""
+        self.plan, self.model, self.strips, self.submit = plan, model, strips, submit
+        self.batch = plan.batch or forward_of(plan, model).batch_for(longest_side(plan))
+        self.threads = threads_on(model.device)
+        self.most = 1 + -(-self.threads * self.batch // len(plan.tiles.columns))
+        self.begun: deque[BegunRow] = deque()
+        self.failure: Exception | None = None
+        self.at_end = False
+
+    def keep_busy(self) -> None:
+        """Begin rows until no thread waits for one."""
+        while not self.at_end and len(self.begun) < self.most and self._may_wait():
+            self._begin_next()
+
+    def _may_wait(self) -> bool:
+        """Whether a thread has nothing to do, or soon will have."""
+        return sum(row.unfinished for row in self.begun) <= self.threads
+
+    def _begin_next(self) -> None:
+        strip = None
+        try:
+            strip = next(self.strips, None)
+        except Exception as error:  # noqa: BLE001 - raised when the rows before it are whole
+            self.failure = error
+        # Beyond the last strip nothing is asked for: the turn would end before its heights come.
+        self.at_end = strip is None or strip.index + 1 == len(self.plan.tiles.rows)
+        if strip is not None:
+            row = begin_row(self.plan, self.model, strip, self.batch, self.submit)
+            self.begun.append(row)
 
 
 def begin_row(

@@ -6,6 +6,7 @@ import logging
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from canopy.errors import FetchError, ModelError
 from canopy.zoo.cache import (
@@ -89,10 +90,16 @@ def mirrored(source: HttpFile) -> HttpFile:
     """Return where a file is asked for: on the mirror that CANOPY_MIRROR names, if it names one.
 
     A mirror is a folder on a web server that holds the files under their released names.
+
+    Raises:
+        ModelError: it is no such address, or has a login in it.
     """
     mirror = os.environ.get(MIRROR_VARIABLE)
     if not mirror:
         return source
+    if "@" in urlsplit(mirror).netloc:
+        msg = f"{MIRROR_VARIABLE} holds a login, which is never sent: expected an address without"
+        raise ModelError(msg)
     try:
         next_address(mirror, mirror)
     except TransferError as error:

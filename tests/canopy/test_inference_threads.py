@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from canopy.map_plan import plan_map
 from canopy.map_settings import MapSettings
 from canopy.prediction import finished_rows
 from canopy.weights import load_height_model
+from geo.errors import SceneError
 from geo.scene import open_scene
 
 CPU = torch.device("cpu")
@@ -90,14 +92,94 @@ def test_each_thread_has_one_of_torch_and_others_have_afterwards_what_they_had()
     with torch_threads(3):
         with submitting(CPU) as submit:
             each = [future.result() for future in [submit(count) for _ in range(3)]]
+            assert in_a_new_thread(torch.get_num_threads) == 3
             assert in_a_new_thread(lambda: threads_on(CPU)) == 3
-            with submitting(CPU) as inner:
-                assert inner(torch.get_num_threads).result() == 1
-            assert submit(torch.get_num_threads).result() == 1
         assert torch.get_num_threads() == 3
         assert in_a_new_thread(torch.get_num_threads) == 3
     assert {threads for threads, _ in each} == {1}
     assert len({ident for _, ident in each}) == 3
+
+
+def test_work_that_is_left_does_not_wait_for_that_of_others():
+    """Of one thread: what somebody else has it do for long, and a failure meanwhile."""
+    go = threading.Event()
+
+    def broken():
+        with submitting(CPU) as submit:
+            submit(int)
+            raise KeyError
+
+    with torch_threads(1), submitting(CPU) as other:
+        running = other(go.wait, 10)
+        with pytest.raises(KeyError):
+            broken()
+        assert not running.done()
+        go.set()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_process_that_is_forked_has_threads_of_its_own():
+    with submitting(CPU) as submit:
+        submit(int).result(timeout=10)
+    child = os.fork()
+    if not child:
+        try:
+            with submitting(CPU) as submit:
+                os._exit(submit(int, "7").result(timeout=10))
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_rows_before_one_that_cannot_be_read_come_first(tmp_path):
+    scene = write_scene(tmp_path / "scene.tif", noise(600, 60))
+    model = model_of(LocalMean(0))
+    plan = plan_map(open_scene(scene), model, MapSettings(), None, None)
+    last = plan.tiles.rows[-2].start
+
+    class Broken(type(plan)):
+        """A plan whose imagery ends early."""
+
+        @contextmanager
+        def read(self):
+            with super().read() as reader:
+                yield BreaksOff(reader)
+
+    class BreaksOff:
+        def __init__(self, reader):
+            self.reader = reader
+
+        def read(self, first, count):
+            if first >= last:
+                msg = "breaks off"
+                raise SceneError(msg)
+            return self.reader.read(first, count)
+
+    broken = Broken(**{name: getattr(plan, name) for name in plan.__dataclass_fields__})
+    come = []
+    with torch_threads(8), pytest.raises(SceneError):  # noqa: SIM117 - two things
+        with closing(finished_rows(broken, model)) as rows:
+            come.extend(rows)
+    assert len(come) == len(plan.tiles.rows) - 2
+
+
+def test_a_turn_is_held_to_the_last_tile(tmp_path):
+    scene = write_scene(tmp_path / "scene.tif", noise(300, 60))
+    turn, held = threading.Lock(), []
+
+    class Looking(LocalMean):
+        def forward(self, images):
+            time.sleep(0.01)
+            held.append(turn.locked())
+            return super().forward(images)
+
+    model = model_of(Looking(0))
+    plan = plan_map(open_scene(scene), model, MapSettings(), None, None)
+    with torch_threads(2), closing(finished_rows(plan, model, turn=turn)) as rows:
+        list(rows)
+    assert held[-1]
+    assert not turn.locked()
 
 
 def test_another_device_runs_one_batch_at_a_time():

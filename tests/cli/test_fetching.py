@@ -37,6 +37,16 @@ def scene(tmp_path):
     return write_scene(tmp_path / "scene.tif", pixels)
 
 
+def test_a_login_in_the_mirrors_address_is_refused_and_not_shown(
+    canopy_command, monkeypatch, served
+):
+    monkeypatch.setenv("CANOPY_MIRROR", served.replace("://", "://bob:secret@"))
+    code, out, err = canopy_command("models", "fetch", "chmv1-aerial-int8")
+    assert code != 0
+    assert "CANOPY_MIRROR holds a login, which is never sent" in err
+    assert "secret" not in out + err
+
+
 def test_a_file_of_the_zoo_is_fetched_and_found_again(
     canopy_command, tmp_path, data_folder, scene, caplog
 ):

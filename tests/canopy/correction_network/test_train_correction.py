@@ -197,6 +197,13 @@ def test_a_start_that_does_not_fit_is_refused(tmp_path, changes, said):
     assert not (tmp_path / "second").exists()
 
 
+def test_sizes_may_name_their_kind(tmp_path):
+    sizes = {"kind": "plain", "window_px": 32, "channels": [4, 4], "hidden": 8}
+    assert read_correction_run(write_run(tmp_path, network=sizes)).architecture.hidden == 8
+    with pytest.raises(ModelError, match="kind is 'other'"):
+        read_correction_run(write_run(tmp_path, network=sizes | {"kind": "other"}))
+
+
 def test_a_killed_run_does_not_go_on_from_another_start(tmp_path):
     for seed, name in enumerate(("a", "b")):
         train_correction(write_run(tmp_path, run={"steps": 2, "seed": seed}), tmp_path / name)
