@@ -109,25 +109,22 @@ def learn_on(
     )
 
 
-def corrections(folder: Path, start: str, learned: Path) -> dict[str, dict]:
-    """Correct a biased map in three ways; return what each told, by its name."""
+def corrections(folder: Path, start: str) -> dict[str, tuple[Path, dict]]:
+    """Correct a biased map in three ways; return each map and what is told of it, by name."""
     biased, image = folder / "biased.tif", str(folder / "imagery.tif")
     by_model = ByModelSettings(
         view=ViewFacts(sun_elevation=SUN_DEG), stac=False, preview=False, overwrite=True
     )
     by_shots = CorrectionSettings(stac=False, preview=False, overwrite=True)
+    was, learned, shots = (folder / f"{name}.tif" for name in ("was", "learned", "shots"))
+    shot_table, network_folder = folder / "shots.parquet", folder / "network"
     return {
-        "as it was": correct_by_model(biased, start, image, folder / "was.tif", by_model).findings,
-        "learned on": correct_by_model(
-            biased, learned, image, folder / "learned.tif", by_model
-        ).findings,
-        "footprints": correct_map(
-            biased, folder / "shots.parquet", folder / "shots.tif", by_shots
-        ).findings,
-    }
-
-
-FILES = {"as it was": "was.tif", "learned on": "learned.tif", "footprints": "shots.tif"}
+        "as it was": (was, correct_by_model(biased, start, image, was, by_model).findings),
+        "learned on": (
+            learned, correct_by_model(biased, network_folder, image, learned, by_model).findings
+        ),
+        "footprints": (shots, correct_map(biased, shot_table, shots, by_shots).findings),
+    }  # fmt: skip
 
 
 def judge(folder: Path, chm: np.ndarray, bias: str, start: str, seed: int) -> dict[str, dict]:
@@ -137,8 +134,8 @@ def judge(folder: Path, chm: np.ndarray, bias: str, start: str, seed: int) -> di
     worlds.write_map(folder / "biased.tif", biased)
     west = np.broadcast_to(np.arange(chm.shape[1])[None] < chm.shape[1] // 2, chm.shape)
     told = {}
-    for name, found in corrections(folder, start, folder / "network").items():
-        with rasterio.open(folder / FILES[name]) as dataset:
+    for name, (path, found) in corrections(folder, start).items():
+        with rasterio.open(path) as dataset:
             after = dataset.read(1)
         told[name] = {
             "changed": found["pixels_changed"],
@@ -153,16 +150,10 @@ def judge(folder: Path, chm: np.ndarray, bias: str, start: str, seed: int) -> di
 def off_by_forest(heights: np.ndarray, chm: np.ndarray) -> float:
     """Return the mean magnitude of the biases of single forests."""
     side = len(chm) // SIDE
-    places = [(row * side, column * side) for row in range(SIDE) for column in range(SIDE)]
-    squares = [np.s_[row : row + side, column : column + side] for row, column in places]
-    return float(
-        np.mean(
-            [
-                abs(worlds.relative_bias(heights[square], chm[square], np.True_))
-                for square in squares
-            ]
-        )
-    )
+    number = np.indices(chm.shape) // side
+    forests = SIDE * number[0] + number[1]
+    biases = [worlds.relative_bias(heights, chm, forests == each) for each in range(SIDE**2)]
+    return float(np.mean(np.abs(biases)))
 
 
 def show(bias: str, name: str, runs: list[dict]) -> None:

@@ -7,6 +7,8 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import fields
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -46,6 +48,25 @@ def heights_of(scene, model, **choices):
     plan = plan_map(open_scene(scene), model, MapSettings(**choices), None, None)
     with closing(finished_rows(plan, model)) as rows:
         return np.concatenate([each.heights for each in rows])
+
+
+def watched(plan, look):
+    """A plan whose reader first has something look at the row from which it reads."""
+
+    class Reader(NamedTuple):
+        reader: object
+
+        def read(self, first, count):
+            look(first)
+            return self.reader.read(first, count)
+
+    class Watched(type(plan)):
+        @contextmanager
+        def read(self):
+            with super().read() as reader:
+                yield Reader(reader)
+
+    return Watched(**{field.name: getattr(plan, field.name) for field in fields(plan)})
 
 
 def test_no_bit_of_a_height_depends_on_the_number_of_threads(tmp_path):
@@ -138,29 +159,19 @@ def test_rows_before_one_that_cannot_be_read_come_first(tmp_path):
     plan = plan_map(open_scene(scene), model, MapSettings(), None, None)
     last = plan.tiles.rows[-2].start
 
-    class Broken(type(plan)):
-        """A plan whose imagery ends early."""
+    def break_off(first):
+        if first >= last:
+            msg = "breaks off"
+            raise SceneError(msg)
 
-        @contextmanager
-        def read(self):
-            with super().read() as reader:
-                yield BreaksOff(reader)
-
-    class BreaksOff:
-        def __init__(self, reader):
-            self.reader = reader
-
-        def read(self, first, count):
-            if first >= last:
-                msg = "breaks off"
-                raise SceneError(msg)
-            return self.reader.read(first, count)
-
-    broken = Broken(**{name: getattr(plan, name) for name in plan.__dataclass_fields__})
+    broken = watched(plan, break_off)
     come = []
-    with torch_threads(8), pytest.raises(SceneError):  # noqa: SIM117 - two things
-        with closing(finished_rows(broken, model)) as rows:
-            come.extend(rows)
+    with (
+        torch_threads(8),
+        pytest.raises(SceneError),
+        closing(finished_rows(broken, model)) as rows,
+    ):
+        come.extend(rows)
     assert len(come) == len(plan.tiles.rows) - 2
 
 
@@ -245,24 +256,7 @@ def test_few_strips_are_held_where_rows_have_no_data(tmp_path):
     model = model_of(LocalMean(0))
     plan = plan_map(open_scene(scene), model, MapSettings(), None, None)
     reads = []
-
-    class Counted(type(plan)):
-        """A plan that knows how many strips were read."""
-
-        @contextmanager
-        def read(self):
-            with super().read() as reader:
-                yield Reader(reader)
-
-    class Reader:
-        def __init__(self, reader):
-            self.reader = reader
-
-        def read(self, first, count):
-            reads.append(first)
-            return self.reader.read(first, count)
-
-    counted = Counted(**{name: getattr(plan, name) for name in plan.__dataclass_fields__})
+    counted = watched(plan, reads.append)
     with torch_threads(2), closing(finished_rows(counted, model)) as rows:
         next(rows)
         time.sleep(0.3)
