@@ -22,8 +22,8 @@ PLACES_REACH = 2.0
 """Places that a footprint may have been in: up to so many times the error of their places."""
 
 LEAST_CHANGE = 0.05
-SURE = 1.5
-"""Forests in seven of eight are off by less than so many times what is usual."""
+SURE = 2.0
+"""Nineteen forests of twenty are off by less than so many times what is usual."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class FieldSettings:
     def least_change_of(self, card: CorrectionCard) -> float:
         """Return the log factor up to which nothing is changed, for a network.
 
-        By default one and a half times what the network is off in a whole forest, as forests kept
+        By default twice what the network is off in a whole forest, as forests kept
         aside told, and 0.05 at least.
         """
         if self.least_change is not None:
