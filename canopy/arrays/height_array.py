@@ -19,8 +19,8 @@ from canopy.forward import CPU_BATCH
 from canopy.map_plan import plan_map
 from canopy.map_settings import MapSettings
 from canopy.mapping import interval_of
-from canopy.prediction import batches
 from canopy.shared_model import share_model
+from canopy.tile_heights import batches
 from canopy.version import __version__
 from canopy.weights import DEFAULT_MODEL
 from geo.ground import to_pyproj

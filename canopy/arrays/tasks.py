@@ -10,15 +10,10 @@ import numpy as np
 from canopy.arrays.windows import Rectangle, validity
 from canopy.inference_threads import submitting
 from canopy.mapping import stored
-from canopy.prediction import (
-    LAYERS,
-    FinishedRows,
-    Strip,
-    columns_with_data,
-    filling,
-    predict_tiles,
-)
+from canopy.prediction import LAYERS, FinishedRows
 from canopy.radiometry import as_unit, percentile_stretch
+from canopy.strips import Strip, columns_with_data, filling
+from canopy.tile_heights import predict_tiles
 from geo.raster import Raster
 from geo.tiles import Mosaic, TilePlan, moved
 
