@@ -14,11 +14,11 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
 from platformdirs import user_cache_path
 
 from canopy.errors import ModelError
 from canopy.zoo.entries import HttpFile, HubRepository, Shipped
+from geo.downloads.alone import alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -208,16 +208,8 @@ def writing_alone(entry: ZooEntry) -> Iterator[Path]:
     folder = entry_folder(entry)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            logger.info("another process is fetching %s: waiting for it", entry.name)
-            lock.acquire()
-        try:
+        with alone(folder / ".lock", entry.name):
             yield folder
-        finally:
-            lock.release()
     except OSError as error:
         msg = (
             f"the cache {folder} cannot be written ({error.strerror or error}): make room or give "

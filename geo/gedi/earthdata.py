@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from requests.auth import AuthBase, HTTPBasicAuth
 
 from geo.downloads.addresses import is_sealed
+from geo.downloads.alone import alone
 from geo.downloads.errors import (
     BrokenOffError,
     NoRoomError,
@@ -148,15 +149,21 @@ class Archive:
         Args:
             url: where it lies.
             path: where it shall stand; it appears when it is whole. What came of an unfinished one
-                waits beside it, in `.part`.
+                waits beside it, in `.part`. Two runs that fetch it wait for one another.
             progress: told the bytes that are here and, where the server tells them, all bytes.
 
         Raises:
             CredentialsError: the login is refused.
             DownloadError: it does not come whole.
         """
-        if path.is_file():
-            return path
+        lock = path.with_name(f".{path.name}.lock")
+        with alone(lock, path.name):
+            if not path.is_file():
+                self._fetch(url, path, progress)
+            lock.unlink(missing_ok=True)  # the granule is here: nobody needs it any more
+        return path
+
+    def _fetch(self, url: str, path: Path, progress: Progress | None) -> None:
         part = Part(path=path.with_name(f"{path.name}.part"), url=url)
         try:
             transfer(part, self._session, progress)
@@ -164,7 +171,6 @@ class Archive:
         except TransferError as fault:
             raise _refusal(path, fault) from fault
         part.finish(path)
-        return path
 
 
 def _check_beginning(part: Part) -> None:

@@ -27,6 +27,9 @@ from geo.gedi.granule_search import (
 
 TOKEN = Login(token="secret-token")  # noqa: S106 - of nobody
 NAMED = Login(name="ada", password="pass")  # noqa: S106
+LEFT = [".a.h5.lock", "netrc"]
+"""Where nothing came: a lock that another run may wait for."""
+
 FILE = b"\x89HDF\r\n\x1a\n" + bytes(range(256)) * 40
 
 
@@ -38,6 +41,7 @@ class Server:
         redirect: where it sends instead, once for each.
         wants: header of authorization without which it refuses.
         breaks: bytes after which the line breaks, once for each.
+        busy: the server answers once it is set.
         statuses: answered instead, once for each.
         heard: authorization and range of each request.
     """
@@ -46,6 +50,7 @@ class Server:
     wants: str | None = None
     breaks: list = field(default_factory=list)
     statuses: list = field(default_factory=list)
+    busy: threading.Event | None = None
     body: bytes = FILE
     etag: str = '"1"'
     heard: list = field(default_factory=list)
@@ -62,6 +67,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         served = self.server.served
         served.heard.append((self.headers.get("Authorization"), self.headers.get("Range")))
+        if served.busy:
+            served.busy.wait(30)
         if served.redirect:
             self.answer(302, b"", Location=served.redirect.pop(0))
         elif served.wants and self.headers.get("Authorization") != served.wants:
@@ -127,6 +134,25 @@ def test_a_granule_comes_whole_with_the_token(tmp_path):
         archive().fetch(server.url(), path)
         assert len(server.heard) == 1  # it is here already
     assert told[-1] == (len(FILE), len(FILE))
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.h5", "netrc"]
+
+
+def test_of_two_runs_that_want_a_granule_the_second_waits(tmp_path):
+    path, found = tmp_path / "a.h5", []
+    with serving(busy=threading.Event()) as server:
+        runs = [
+            threading.Thread(target=lambda: found.append(archive().fetch(server.url(), path)))
+            for _ in range(2)
+        ]
+        for run in runs:
+            run.start()
+            runs[0].join(0.2)  # the first has begun
+        server.busy.set()
+        for run in runs:
+            run.join(30)
+        assert len(server.heard) == 1
+    assert found == [path, path]
+    assert path.read_bytes() == FILE
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a.h5", "netrc"]
 
 
@@ -228,7 +254,7 @@ def test_a_granule_that_does_not_fit_says_so_before_it_comes(tmp_path, monkeypat
     said = rf"a\.h5 does not fit \(.* 0\.00 GB are free\): make room in {tmp_path}"
     with serving() as server, pytest.raises(DownloadError, match=said):
         archive().fetch(server.url(), tmp_path / "a.h5")
-    assert [each.name for each in tmp_path.iterdir()] == ["netrc"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == LEFT
 
 
 def test_a_refused_login_says_what_to_set(tmp_path):
@@ -246,7 +272,7 @@ def test_a_refused_login_says_what_to_set(tmp_path):
             pytest.raises(CredentialsError, match=r"a page came instead of a\.h5.*set EARTHDATA"),
         ):
             archive().fetch(server.url(), tmp_path / "a.h5")
-        assert [each.name for each in tmp_path.iterdir()] == ["netrc"]
+        assert sorted(each.name for each in tmp_path.iterdir()) == LEFT
     with (
         serving(redirect=["http://example.com/a.h5"]) as server,
         pytest.raises(DownloadError, match="expected https all the way"),
