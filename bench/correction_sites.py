@@ -35,7 +35,7 @@ from canopy.supervision.plot_errors import predict_plot
 from geo.simulation.footprints import relative_heights
 
 if TYPE_CHECKING:
-    from canopy.height_model import HeightModel
+    from canopy.height_models.height_model import HeightModel
 
 SITES = ("NEON_TEAK", "NEON_OSBS", "NEON_MLBS")
 GROUND, NOISE = 2, (7, 18)

@@ -25,13 +25,13 @@ import numpy as np
 import torch
 from released_sizes import model_of
 
-from canopy.forward import ForwardSettings, autocast, choose_dtype
+from canopy.height_models.forward import ForwardSettings, autocast, choose_dtype
 from canopy.radiometry import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from canopy.height_model import HeightModel
+    from canopy.height_models.height_model import HeightModel
 
 LOOP_BATCH = 16
 TILES = 128

@@ -8,8 +8,8 @@ import torch
 
 from canopy.checkpoints.chmv1 import SIZES, UNUSED, chmv1_card, released_name
 from canopy.encoders import EncoderSettings
-from canopy.height_model import HeightModel
-from canopy.height_network import Architecture, HeightNetwork
+from canopy.height_models.height_model import HeightModel
+from canopy.height_models.network import Architecture, HeightNetwork
 from decoders import DPTSettings, HeightBinsSettings
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from canopy.forward import ForwardSettings
+    from canopy.height_models.forward import ForwardSettings
 
 LEVELS = {
     "tiny": (8, 16, 32, 64),

@@ -24,8 +24,8 @@ import rasterio
 import torch
 from affine import Affine
 
-from canopy.height_model import HeightModel
-from canopy.map_settings import MapSettings
+from canopy.height_models.height_model import HeightModel
+from canopy.mapping.settings import MapSettings
 from canopy.region import cell_work, cluster
 from canopy.region.map_region import RegionRequest, job_of, map_region, planned
 from canopy.region.run_settings import RunSettings

@@ -30,14 +30,14 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.windows import Window
 
-from canopy.map_plan import plan_map
-from canopy.map_settings import MapSettings
-from canopy.mapping import map_heights
+from canopy.mapping.map_heights import map_heights
+from canopy.mapping.plan import plan_map
+from canopy.mapping.settings import MapSettings
 from canopy.weights import load_height_model
 from geo.scene import open_scene
 
 if TYPE_CHECKING:
-    from canopy.height_model import HeightModel
+    from canopy.height_models.height_model import HeightModel
     from geo.tiles import Span
 
     Heights = np.ndarray[tuple[int, ...], np.dtype[np.float32]]

@@ -28,13 +28,13 @@ from affine import Affine
 from rasterio.windows import Window
 from torch import Tensor, nn
 
-from canopy.height_model import HeightModel
-from canopy.map_settings import MapSettings
-from canopy.mapping import map_heights
-from canopy.model_card import ModelCard
+from canopy.height_models.card import ModelCard
+from canopy.height_models.height_model import HeightModel
+from canopy.mapping.map_heights import map_heights
+from canopy.mapping.settings import MapSettings
 
 if TYPE_CHECKING:
-    from canopy.map_report import MapReport
+    from canopy.mapping.report import MapReport
 
 TILE = 256
 BATCH = 4

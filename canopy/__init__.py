@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from canopy.arrays.height_array import predict
     from canopy.calibration.calibrate import calibrate_intervals
-    from canopy.height_model import HeightModel
-    from canopy.map_report import MapReport
-    from canopy.map_settings import MapSettings
-    from canopy.mapping import map_heights
-    from canopy.model_building import build_height_model
-    from canopy.model_card import ModelCard
+    from canopy.height_models.building import build_height_model
+    from canopy.height_models.card import ModelCard
+    from canopy.height_models.height_model import HeightModel
+    from canopy.mapping.map_heights import map_heights
+    from canopy.mapping.report import MapReport
+    from canopy.mapping.settings import MapSettings
     from canopy.region.map_region import RegionRequest, map_region
     from canopy.region.run_settings import RunSettings
     from canopy.region.settings import RegionSettings
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from geo.imagery.from_catalog import open_images
 
 HOMES = {
-    "HeightModel": "canopy.height_model",
-    "MapReport": "canopy.map_report",
-    "MapSettings": "canopy.map_settings",
-    "ModelCard": "canopy.model_card",
+    "HeightModel": "canopy.height_models.height_model",
+    "MapReport": "canopy.mapping.report",
+    "MapSettings": "canopy.mapping.settings",
+    "ModelCard": "canopy.height_models.card",
     "__version__": "canopy.version",
-    "build_height_model": "canopy.model_building",
+    "build_height_model": "canopy.height_models.building",
     "calibrate_intervals": "canopy.calibration.calibrate",
     "load_height_model": "canopy.weights",
-    "map_heights": "canopy.mapping",
+    "map_heights": "canopy.mapping.map_heights",
     "RegionRequest": "canopy.region.map_region",
     "RegionSettings": "canopy.region.settings",
     "RunSettings": "canopy.region.run_settings",

@@ -12,8 +12,8 @@ from canopy.checkpoints.chmv2_folder import read_object
 from canopy.checkpoints.container import open_state_file, refuse_damaged
 from canopy.checkpoints.released import load_released
 from canopy.errors import ModelError, OutputError
-from canopy.model_folder import CONFIG_FILE, WEIGHTS_FILE, save_height_model
-from canopy.strict_weights import refuse_no_numbers
+from canopy.height_models.folder import CONFIG_FILE, WEIGHTS_FILE, save_height_model
+from canopy.height_models.strict_weights import refuse_no_numbers
 from canopy.weights import Place, load_place
 from canopy.zoo.cache import file_sha256, recorded_digest
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from canopy.model_card import ModelCard
+    from canopy.height_models.card import ModelCard
 
 TRIAL_PX = 64
 """Side of the image by which a model is tried [px]."""

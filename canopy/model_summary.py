@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from canopy.errors import ModelError
-from canopy.model_folder import WEIGHTS_FILE
-from canopy.model_item import CHMV1_DOI, ModelFacts, describe_model
+from canopy.height_models.folder import WEIGHTS_FILE
+from canopy.height_models.item import CHMV1_DOI, ModelFacts, describe_model
 from canopy.weights import card_of, find_model, load_place, zoo_entry
 from canopy.zoo.cache import cached
 from canopy.zoo.entries import HttpFile, HubRepository
@@ -15,7 +15,7 @@ from canopy.zoo.entries import HttpFile, HubRepository
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from canopy.model_card import ModelCard
+    from canopy.height_models.card import ModelCard
     from canopy.zoo.entries import ZooEntry
 
 

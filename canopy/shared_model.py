@@ -8,12 +8,12 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 from canopy.errors import ModelError
-from canopy.mapping import adapted
+from canopy.mapping.map_heights import adapted
 from canopy.weights import load_height_model
 
 if TYPE_CHECKING:
-    from canopy.height_model import HeightModel
-    from canopy.map_settings import MapSettings
+    from canopy.height_models.height_model import HeightModel
+    from canopy.mapping.settings import MapSettings
 
 loading = RLock()
 

@@ -15,8 +15,8 @@ from canopy.checkpoints.chmv2 import chmv2_card, is_chmv2_folder, load_chmv2_fol
 from canopy.checkpoints.released import load_released
 from canopy.colour_matching import ColourMatcher
 from canopy.errors import ModelError
-from canopy.height_model import HeightModel
-from canopy.model_folder import CONFIG_FILE, WEIGHTS_FILE, load_model_folder, read_config
+from canopy.height_models.folder import CONFIG_FILE, WEIGHTS_FILE, load_model_folder, read_config
+from canopy.height_models.height_model import HeightModel
 from canopy.zoo.cache import (
     cached,
     entry_folder,
@@ -31,7 +31,7 @@ from canopy.zoo.hub import fetch_reference
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from canopy.model_card import ModelCard
+    from canopy.height_models.card import ModelCard
     from canopy.zoo.entries import ZooEntry
 
     Progress = Callable[[int, int | None], None]

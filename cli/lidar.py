@@ -225,7 +225,7 @@ def summarise(report: ChmReport) -> None:
 
 def report_as_json(report: ChmReport) -> dict[str, Any]:
     """Return what came of a model as JSON values; lengths in metres, memory in MiB."""
-    from canopy.map_report import grid_as_json, heights_as_json, peak_memory_mib  # noqa: PLC0415
+    from canopy.mapping.report import grid_as_json, heights_as_json, peak_memory_mib  # noqa: PLC0415
 
     heights, files, acquired = report.heights, report.files, report.origin.acquired
     paths = {"chm": files.chm, "density": files.density, "stac": files.item, "style": files.style}

@@ -253,7 +253,7 @@ def map_canopy(
     same command again makes what is missing or stale. Exit code 1 where cells failed.
     """
     show_notes(quiet=quiet)
-    from canopy.map_settings import MapSettings  # noqa: PLC0415 - help must not wait for torch
+    from canopy.mapping.settings import MapSettings  # noqa: PLC0415 - help must not wait for torch
 
     settings = MapSettings(
         bands=parse_bands(bands),

@@ -10,10 +10,10 @@ from cli.console import download_bar, progress_bar, say, say_heights
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from canopy.map_report import MapReport
-    from canopy.map_settings import MapSettings
-    from canopy.mapping import MapJob
-    from canopy.products import HeightCorrection
+    from canopy.mapping.map_heights import MapJob
+    from canopy.mapping.products import HeightCorrection
+    from canopy.mapping.report import MapReport
+    from canopy.mapping.settings import MapSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class MapRequest:
 
 def map_one(scene: str, output: Path, request: MapRequest, *, dry_run: bool) -> dict[str, Any]:
     """Map one scene into one file, or say what would be done; return it as JSON values."""
-    from canopy.mapping import check_request  # noqa: PLC0415 - help must not wait for torch
+    from canopy.mapping.map_heights import check_request  # noqa: PLC0415 - help must not wait for torch
 
     if missing := request.missing_models():
         corrected = request.correction is not None
@@ -97,8 +97,8 @@ def bring_models(names: list[str], *, fetches: bool, quiet: bool) -> None:
 
 def plan_only(scene: str, output: Path, request: MapRequest) -> dict[str, Any]:
     """Say what a run would do, and return it as JSON values."""
-    from canopy.map_report import plan_as_json  # noqa: PLC0415 - help must not wait for torch
-    from canopy.mapping import prepare_map  # noqa: PLC0415
+    from canopy.mapping.map_heights import prepare_map  # noqa: PLC0415
+    from canopy.mapping.report import plan_as_json  # noqa: PLC0415 - help must not wait for torch
 
     job = prepare_map(
         scene, output, model=request.model, settings=request.settings, device=request.device,
@@ -125,7 +125,7 @@ def announce(job: MapJob) -> None:
 
 def run(scene: str, output: Path, request: MapRequest) -> dict[str, Any]:
     """Make the map, say what came of it, and return it as JSON values."""
-    from canopy.mapping import map_heights  # noqa: PLC0415 - help must not wait for torch
+    from canopy.mapping.map_heights import map_heights  # noqa: PLC0415 - help must not wait for torch
 
     correction = request.height_correction()
     with progress_bar("mapping", quiet=request.quiet) as progress:

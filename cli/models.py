@@ -20,7 +20,7 @@ from cli.options import Debug, Quiet  # noqa: TC001 - Typer reads the annotation
 
 if TYPE_CHECKING:
     from canopy.conversion import Verified
-    from canopy.model_card import ModelCard
+    from canopy.height_models.card import ModelCard
     from canopy.zoo.entries import ZooEntry
 
 models = typer.Typer(

@@ -95,8 +95,8 @@ def map_of(tmp_path):
     """A function that maps a scene with a small model and reads the map back."""
     from small_models import LocalMean, model_of  # noqa: PLC0415 - its imports are slow
 
-    from canopy.map_settings import MapSettings  # noqa: PLC0415
-    from canopy.mapping import map_heights  # noqa: PLC0415
+    from canopy.mapping.map_heights import map_heights  # noqa: PLC0415
+    from canopy.mapping.settings import MapSettings  # noqa: PLC0415
 
     def make(source, *, model=None, output=None, progress=None, **choices):
         output = output or tmp_path / "map.tif"
@@ -115,7 +115,7 @@ def model_folder(tmp_path_factory):
     """A folder with a height model of random weights, as the command takes it."""
     from small_models import tiny_model  # noqa: PLC0415
 
-    from canopy.model_folder import save_height_model  # noqa: PLC0415
+    from canopy.height_models.folder import save_height_model  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     save_height_model(tiny_model(notice="For trying the tool."), folder)

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from canopy.encoders import EncoderSettings
-from canopy.height_model import HeightModel
-from canopy.height_network import Architecture, HeightNetwork
-from canopy.model_card import ModelCard
+from canopy.height_models.card import ModelCard
+from canopy.height_models.height_model import HeightModel
+from canopy.height_models.network import Architecture, HeightNetwork
 from decoders import DPTSettings, HeightBinsSettings
 
 TOP_M = 50.0

@@ -10,7 +10,7 @@ from affine import Affine
 from scipy import ndimage
 from shapely.geometry import shape
 
-from canopy.map_settings import MapSettings
+from canopy.mapping.settings import MapSettings
 from canopy.region.map_region import RegionRequest
 from canopy.region.run_settings import RunSettings
 from canopy.region.settings import RegionSettings

@@ -85,19 +85,19 @@ def test_empty_rooms_break_no_contract(house: Path) -> None:
         ("geo/grid.py", "import cli", "never meet"),
         ("decoders/dpt.py", "import geo.grid", "never meet"),
         ("decoders/dpt.py", "def late():\n    import rasterio", "no Earth"),
-        ("canopy/mapping.py", "import typer", "only cli"),
-        ("canopy/radiometry.py", "import canopy.height_model", "downward"),
+        ("canopy/mapping/map_heights.py", "import typer", "only cli"),
+        ("canopy/radiometry.py", "import canopy.height_models.height_model", "downward"),
         ("canopy/radiometry.py", "import canopy.encoders", "downward"),
         (
             "canopy/radiometry.py",
-            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import canopy.mapping",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import canopy.mapping.plan",
             "downward",
         ),
         ("canopy/novelty.py", "", "downward"),
     ],
 )
 def test_a_breach_is_caught(house: Path, room: str, text: str, contract: str) -> None:
-    for needed in ("geo/grid.py", "decoders/dpt.py", "canopy/mapping.py", room):
+    for needed in ("geo/grid.py", "decoders/dpt.py", "canopy/mapping/map_heights.py", room):
         (house / needed).touch()
     (house / room).write_text(text)
     run = lint_imports(house)

@@ -15,12 +15,12 @@ from canopy.arrays.imagery import read_imagery
 from canopy.arrays.tasks import PieceJob
 from canopy.arrays.windows import ArrayWindows
 from canopy.errors import SettingsError
-from canopy.forward import CPU_BATCH
-from canopy.map_plan import plan_map
-from canopy.map_settings import MapSettings
-from canopy.mapping import interval_of
+from canopy.height_models.forward import CPU_BATCH
+from canopy.mapping.map_heights import interval_of
+from canopy.mapping.plan import plan_map
+from canopy.mapping.settings import MapSettings
+from canopy.mapping.tile_heights import batches
 from canopy.shared_model import share_model
-from canopy.tile_heights import batches
 from canopy.version import __version__
 from canopy.weights import DEFAULT_MODEL
 from geo.ground import to_pyproj
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     import pyproj
 
     from canopy.arrays.imagery import ArrayImagery
-    from canopy.height_model import HeightModel
-    from canopy.map_plan import MapPlan
+    from canopy.height_models.height_model import HeightModel
+    from canopy.mapping.plan import MapPlan
     from geo.grid import Grid
 
 NAME = "canopy_height"

@@ -9,17 +9,17 @@ import numpy as np
 
 from canopy.arrays.windows import Rectangle, validity
 from canopy.inference_threads import submitting
-from canopy.mapping import stored
-from canopy.prediction import LAYERS, FinishedRows
+from canopy.mapping.map_heights import stored
+from canopy.mapping.prediction import LAYERS, FinishedRows
+from canopy.mapping.strips import Strip, columns_with_data, filling
+from canopy.mapping.tile_heights import predict_tiles
 from canopy.radiometry import as_unit, percentile_stretch
-from canopy.strips import Strip, columns_with_data, filling
-from canopy.tile_heights import predict_tiles
 from geo.raster import Raster
 from geo.tiles import Mosaic, TilePlan, moved
 
 if TYPE_CHECKING:
     from canopy.arrays.windows import ArrayWindows, Shape
-    from canopy.map_plan import MapPlan
+    from canopy.mapping.plan import MapPlan
     from canopy.radiometry import Stretch
     from canopy.shared_model import SharedModel
     from geo.raster import Mask, Pixels

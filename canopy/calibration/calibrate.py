@@ -15,8 +15,8 @@ from canopy.chips.pairing import find_pairs
 from canopy.chips.registering import register_pairs
 from canopy.errors import SettingsError
 from canopy.intervals import INTERVALS_FILE
-from canopy.map_settings import MapSettings
-from canopy.mapping import refuse_matched_colours
+from canopy.mapping.map_heights import refuse_matched_colours
+from canopy.mapping.settings import MapSettings
 from canopy.weights import DEFAULT_MODEL, load_colour_matcher, load_height_model
 from geo.outputs import refuse_collisions, refuse_missing_folder
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from canopy.calibration.conformal import PlotSample
     from canopy.chips.pairing import PairFiles
     from canopy.chips.registering import RegisteredPairs
-    from canopy.height_model import HeightModel
+    from canopy.height_models.height_model import HeightModel
     from canopy.intervals import Predictions
 
     Progress = Callable[[int, int], None]

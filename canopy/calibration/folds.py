@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from canopy.calibration.conformal import ModelFacts
-    from canopy.height_model import HeightModel
+    from canopy.height_models.height_model import HeightModel
     from canopy.supervision.cross_validation import Split
     from canopy.supervision.pairs import HeightPair
 

@@ -15,9 +15,9 @@ from canopy.errors import SettingsError
 from canopy.evaluation.area_means import AreaMeans, Cells
 from canopy.evaluation.height_source import open_heights
 from canopy.evaluation.read_pairs import shared_part
-from canopy.map_plan import plan_map
-from canopy.mapping import adapted
-from canopy.prediction import finished_rows
+from canopy.mapping.map_heights import adapted
+from canopy.mapping.plan import plan_map
+from canopy.mapping.prediction import finished_rows
 from geo.moved_raster import moved_transform
 from geo.scene import open_scene
 from geo.spatial_split import PlotBox
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from canopy.chips.pairing import PairFiles
     from canopy.colour_matching import ColourMatcher
     from canopy.evaluation.height_source import HeightSource
-    from canopy.height_model import HeightModel
-    from canopy.map_plan import MapPlan
-    from canopy.map_settings import MapSettings
-    from canopy.prediction import FinishedRows
+    from canopy.height_models.height_model import HeightModel
+    from canopy.mapping.plan import MapPlan
+    from canopy.mapping.prediction import FinishedRows
+    from canopy.mapping.settings import MapSettings
     from geo.grid import Grid
 
     Progress = Callable[[int, int], None]

@@ -12,7 +12,7 @@ from canopy.errors import SettingsError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from canopy.map_settings import Radiometry
+    from canopy.mapping.settings import Radiometry
 
 Over = Literal["auto", "sites", "blocks"]
 

@@ -17,8 +17,8 @@ from torch import Tensor
 from canopy.checkpoints.container import PACKED
 from canopy.encoders import EncoderSettings
 from canopy.errors import ModelError
-from canopy.height_network import Architecture
-from canopy.model_card import ModelCard
+from canopy.height_models.card import ModelCard
+from canopy.height_models.network import Architecture
 from decoders import DPTSettings, HeightBinsSettings
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from canopy.checkpoints.chmv2_folder import (
 )
 from canopy.checkpoints.chmv2_names import recognise
 from canopy.errors import ModelError
-from canopy.model_card import ModelCard
+from canopy.height_models.card import ModelCard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ from canopy.checkpoints.chmv2_names import (
     transformers_rows,
 )
 from canopy.errors import ModelError
-from canopy.strict_weights import key_differences
+from canopy.height_models.strict_weights import key_differences
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

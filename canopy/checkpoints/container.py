@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from canopy.errors import ModelError
-from canopy.strict_weights import read_safetensors
+from canopy.height_models.strict_weights import read_safetensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

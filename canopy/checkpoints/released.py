@@ -12,8 +12,8 @@ from canopy.checkpoints import chmv1, chmv2
 from canopy.checkpoints.container import open_state_file
 from canopy.colour_matching import ColourMatchingNetwork
 from canopy.errors import ModelError
-from canopy.height_network import HeightNetwork
-from canopy.strict_weights import load_state_strictly
+from canopy.height_models.network import HeightNetwork
+from canopy.height_models.strict_weights import load_state_strictly
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from canopy.checkpoints.container import StateFile
-    from canopy.height_network import Architecture
-    from canopy.model_card import ModelCard
+    from canopy.height_models.card import ModelCard
+    from canopy.height_models.network import Architecture
 
 KNOWN = "a CHMv1 model (backbone.* and decode_head.*), or its colour-matching network"
 

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 
 from canopy.chips.settings import SPLITS, ChipSettings
 from canopy.errors import ModelError, SettingsError
-from canopy.model_folder import build
+from canopy.height_models.folder import build
 from geo.whole_file import whole_file
 
 if TYPE_CHECKING:

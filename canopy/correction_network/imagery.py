@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from canopy.errors import SettingsError
-from canopy.map_plan import COARSEST, Stretched, stretch_for
-from canopy.map_settings import MapSettings
+from canopy.mapping.plan import COARSEST, Stretched, stretch_for
+from canopy.mapping.settings import MapSettings
 from geo.ground import SAME_GSD, ground_pixel_m, model_grid
 from geo.scene import open_scene
 from geo.scene_reader import read_on

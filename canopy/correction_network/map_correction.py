@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pystac
 
     from canopy.correction_network.model import CorrectionModel
-    from canopy.map_plan import MapPlan
+    from canopy.mapping.plan import MapPlan
     from geo.raster import Pixels
     from geo.raw_raster import BandFacts
 

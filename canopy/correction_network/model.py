@@ -16,10 +16,14 @@ from safetensors.torch import save_file
 
 from canopy.correction_network.network import CorrectionArchitecture, CorrectionNetwork
 from canopy.errors import ModelError
+from canopy.height_models.folder import CONFIG_FILE, UNBUILDABLE, WEIGHTS_FILE, build
+from canopy.height_models.strict_weights import (
+    load_state_strictly,
+    read_safetensors,
+    refuse_no_numbers,
+)
 from canopy.inference_threads import submitting
-from canopy.model_folder import CONFIG_FILE, UNBUILDABLE, WEIGHTS_FILE, build
 from canopy.radiometry import normalise
-from canopy.strict_weights import load_state_strictly, read_safetensors, refuse_no_numbers
 from canopy.zoo.cache import file_sha256, shipped_folder
 from geo.errors import MapFileError
 from geo.whole_file import whole_file

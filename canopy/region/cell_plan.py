@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from canopy.colour_matching import ColourMatcher
+    from canopy.height_models.card import ModelCard
     from canopy.intervals import HeightInterval
-    from canopy.map_settings import MapSettings
-    from canopy.model_card import ModelCard
+    from canopy.mapping.settings import MapSettings
     from geo.cells import Cell
     from geo.encoding import Encoding
     from geo.grid import Grid

@@ -17,7 +17,7 @@ from rasterio.warp import reproject
 from canopy.correction.outputs import write_factors
 from canopy.correction_network.map_correction import corrected_rows, tell
 from canopy.correction_network.outputs import COUNTED
-from canopy.products import (
+from canopy.mapping.products import (
     band_facts,
     interval_facts,
     model_reference,
@@ -40,7 +40,7 @@ from geo.style import display_maximum
 
 if TYPE_CHECKING:
     from canopy.correction_network.seeing import Seen
-    from canopy.height_model import HeightModel
+    from canopy.height_models.height_model import HeightModel
     from canopy.region.cell_plan import CellPlan
     from canopy.region.cell_task import CellTask
     from canopy.region.settings import RegionJob

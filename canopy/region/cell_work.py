@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from canopy.map_plan import stretch_for
-from canopy.mapping import interval_of, row_dtype, stored
-from canopy.prediction import finished_rows
+from canopy.mapping.map_heights import interval_of, row_dtype, stored
+from canopy.mapping.plan import stretch_for
+from canopy.mapping.prediction import finished_rows
 from canopy.region.cell_plan import CellImagery, plan_cell
 from canopy.region.cell_products import CellMade, height_facts, put_cell, stands
 from canopy.region.cell_task import CellOutcome
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from canopy.colour_matching import ColourMatcher
-    from canopy.height_model import HeightModel
-    from canopy.map_settings import MapSettings
+    from canopy.height_models.height_model import HeightModel
+    from canopy.mapping.settings import MapSettings
     from canopy.radiometry import Stretch
     from canopy.region.cell_plan import MosaicStrips
     from canopy.region.cell_task import CellTask

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from canopy.correction_network.metadata import Metadata
     from canopy.correction_network.model import CorrectionModel
-    from canopy.model_card import ModelCard
+    from canopy.height_models.card import ModelCard
     from canopy.region.cell_plan import CellPlan, MosaicStrips
     from geo.grid import Grid
     from geo.imagery.image import Image

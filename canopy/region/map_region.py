@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from canopy.errors import SettingsError
-from canopy.map_report import settings_as_json
+from canopy.mapping.report import settings_as_json
 from canopy.region.cell_products import stands
 from canopy.region.cell_work import make_cell
 from canopy.region.planning import plan_region

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from shapely.geometry.base import BaseGeometry
 
-    from canopy.height_model import HeightModel
-    from canopy.model_card import ModelCard
+    from canopy.height_models.card import ModelCard
+    from canopy.height_models.height_model import HeightModel
     from canopy.region.settings import RegionSettings
     from geo.cells import Cell
     from geo.imagery.image import Image

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from canopy.errors import SettingsError
-from canopy.map_settings import MapSettings
+from canopy.mapping.settings import MapSettings
 from geo.imagery.ranking import Preference
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import yaml
 
 from canopy.errors import SettingsError
-from canopy.model_folder import build
+from canopy.height_models.folder import build
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from canopy.chips.chip_set import ChipSet
-    from canopy.height_network import HeightNetwork
-    from canopy.model_card import ModelCard
+    from canopy.height_models.card import ModelCard
+    from canopy.height_models.network import HeightNetwork
     from canopy.supervision.categories import SamplingSettings
     from canopy.supervision.decoder_run import DecoderRun
 

@@ -11,8 +11,8 @@ from canopy.errors import ModelError
 from decoders import HeightBins
 
 if TYPE_CHECKING:
-    from canopy.height_model import HeightModel
-    from canopy.height_network import HeightNetwork
+    from canopy.height_models.height_model import HeightModel
+    from canopy.height_models.network import HeightNetwork
 
 Outputs = tuple[Tensor, Tensor | None]
 """Heights [m] (B, H, W), and weights per bin (B, bins, H, W) where there are any."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from canopy.chips.chip_set import Chips
-    from canopy.height_model import HeightModel
+    from canopy.height_models.height_model import HeightModel
 
 PANELS_FILE = "panels.png"
 MOST = 6

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from canopy.errors import SettingsError
-from canopy.forward import ForwardSettings
-from canopy.height_model import HeightModel
+from canopy.height_models.forward import ForwardSettings
+from canopy.height_models.height_model import HeightModel
 from canopy.radiometry import normalise
 from canopy.supervision.examples import ExampleMaker
 from canopy.supervision.height_losses import disagreement_loss
@@ -24,7 +24,7 @@ from decoders import HeightBins
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from canopy.height_network import HeightNetwork
+    from canopy.height_models.network import HeightNetwork
     from canopy.supervision.pairs import HeightPair
     from canopy.supervision.recipe import Recipe
 

@@ -9,9 +9,9 @@ import torch
 
 from canopy.encoders import EncoderSettings
 from canopy.errors import ModelError
-from canopy.height_model import HeightModel
-from canopy.height_network import Architecture, HeightNetwork
-from canopy.model_building import build_height_model, untrained_card
+from canopy.height_models.building import build_height_model, untrained_card
+from canopy.height_models.height_model import HeightModel
+from canopy.height_models.network import Architecture, HeightNetwork
 from canopy.weights import load_height_model
 from decoders import DPTSettings, HeightBinsSettings
 

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from canopy.chips.chip_set import open_chip_set
+from canopy.height_models.folder import save_height_model
 from canopy.learning.curves import CURVES_FILE, draw_curves
 from canopy.learning.loop import learn
 from canopy.learning.run_folder import RunFolder
-from canopy.model_folder import save_height_model
 from canopy.supervision.decoder_run import read_decoder_run
 from canopy.supervision.decoder_task import DecoderTask
 from canopy.supervision.height_outputs import trained
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from canopy.height_model import HeightModel
+    from canopy.height_models.height_model import HeightModel
 
     Progress = Callable[[int, int], None]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from canopy.height_models.folder import save_height_model
 from canopy.learning.curves import CURVES_FILE, draw_curves
 from canopy.learning.loop import learn
 from canopy.learning.run_folder import RunFolder
-from canopy.model_folder import save_height_model
 from canopy.supervision.pairs import field_data_root, read_pairs
 from canopy.supervision.plot_task import PlotTask
 from canopy.supervision.recipe import read_recipe
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from canopy.height_model import HeightModel
+    from canopy.height_models.height_model import HeightModel
     from canopy.supervision.pairs import HeightPair
     from canopy.supervision.recipe import Recipe
 

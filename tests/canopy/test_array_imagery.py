@@ -13,7 +13,7 @@ from small_scenes import EAST, NORTH, UTM, noise, write_scene
 import canopy
 from canopy.arrays.georeference import grid_of
 from canopy.errors import CanopyError, SettingsError
-from canopy.map_settings import MapSettings
+from canopy.mapping.settings import MapSettings
 from geo.errors import GeoError, SceneError
 
 

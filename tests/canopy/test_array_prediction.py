@@ -20,8 +20,8 @@ from small_scenes import EAST, NORTH, PLACES, UPRIGHT, UTM, metric, noise, write
 import canopy
 from canopy.arrays.georeference import grid_of
 from canopy.errors import ModelError
-from canopy.map_settings import MapSettings
-from canopy.model_folder import save_height_model
+from canopy.height_models.folder import save_height_model
+from canopy.mapping.settings import MapSettings
 from canopy.shared_model import NamedModel
 
 UNROTATED = [

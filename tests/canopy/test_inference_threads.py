@@ -22,9 +22,9 @@ from canopy.colour_matching import ColourMatcher, ColourMatchingNetwork
 from canopy.correction_network.metadata import unknown
 from canopy.correction_network.model import load_correction_model
 from canopy.inference_threads import submitting, threads_on
-from canopy.map_plan import plan_map
-from canopy.map_settings import MapSettings
-from canopy.prediction import finished_rows
+from canopy.mapping.plan import plan_map
+from canopy.mapping.prediction import finished_rows
+from canopy.mapping.settings import MapSettings
 from canopy.weights import load_height_model
 from geo.errors import SceneError
 from geo.scene import open_scene

@@ -17,7 +17,7 @@ from small_plots_of_errors import FACTS, draw_plots
 from canopy.calibration.conformal import calibrate
 from canopy.errors import ModelError, SettingsError
 from canopy.intervals import LEVELS, read_calibration, scale_of, write_calibration
-from canopy.map_settings import MapSettings
+from canopy.mapping.settings import MapSettings
 
 MADE = calibrate(draw_plots(0, 120), FACTS)
 SUPPORTED = [level for level in LEVELS if level <= MADE.highest_level]

@@ -14,8 +14,8 @@ from conftest import read_map
 from PIL import Image
 from rio_cogeo.cogeo import cog_validate
 
-from canopy.map_settings import MapSettings
-from canopy.mapping import map_heights
+from canopy.mapping.map_heights import map_heights
+from canopy.mapping.settings import MapSettings
 from canopy.weights import load_height_model, shipped_folder, shipped_models
 from geo.scene import open_scene
 

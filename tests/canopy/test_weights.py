@@ -12,7 +12,7 @@ from small_models import LocalMean, model_of, tiny_model
 
 from canopy.checkpoints.chmv1 import from_chmv1_names
 from canopy.errors import ModelError
-from canopy.model_folder import save_height_model
+from canopy.height_models.folder import save_height_model
 from canopy.weights import (
     choose_device,
     load_height_model,

@@ -11,7 +11,7 @@ import rasterio
 from small_corrections import constant, network, save, write_heights, write_run, write_scene
 from small_models import Constant, model_of
 
-import canopy.mapping
+import canopy.mapping.map_heights
 from canopy.correction_network.network import CorrectionArchitecture
 from geo.cog import check_cog
 
@@ -170,7 +170,7 @@ def test_an_image_of_another_place_is_refused(correct, place):
 @pytest.fixture
 def height_model(monkeypatch):
     monkeypatch.setattr(
-        canopy.mapping, "load_height_model", lambda *_, **__: model_of(Constant(10.0))
+        canopy.mapping.map_heights, "load_height_model", lambda *_, **__: model_of(Constant(10.0))
     )
 
 

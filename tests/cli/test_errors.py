@@ -12,7 +12,7 @@ import torch
 from small_models import Constant, model_of
 from small_scenes import UPRIGHT, noise, write_scene
 
-import canopy.mapping
+import canopy.mapping.map_heights
 from cli.app import main
 
 
@@ -45,7 +45,7 @@ def out(tmp_path):
 def constant(monkeypatch):
     """Any model that is asked for is the constant one."""
     model = model_of(Constant())
-    monkeypatch.setattr(canopy.mapping, "load_height_model", lambda *_, **__: model)
+    monkeypatch.setattr(canopy.mapping.map_heights, "load_height_model", lambda *_, **__: model)
     return model
 
 

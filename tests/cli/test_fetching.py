@@ -17,7 +17,7 @@ from small_hub import small_hub
 from small_models import tiny_model
 from small_scenes import write_scene
 
-from canopy.model_folder import save_height_model
+from canopy.height_models.folder import save_height_model
 from canopy.weights import load_height_model
 
 ROOT = Path(__file__).resolve().parents[2]

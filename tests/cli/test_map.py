@@ -11,7 +11,7 @@ import pytest
 from small_models import Constant, model_of
 from small_scenes import PLACES, UPRIGHT, noise, write_scene
 
-import canopy.mapping
+import canopy.mapping.map_heights
 from geo.partial_map import STATE_FILE, partial_folder
 
 
@@ -142,7 +142,9 @@ def test_ctrl_c_keeps_what_is_finished_and_resume_goes_on(map_command, monkeypat
                 time.sleep(0.01)
 
     models = iter([model_of(Interrupted()), model_of(Constant())])
-    monkeypatch.setattr(canopy.mapping, "load_height_model", lambda *_, **__: next(models))
+    monkeypatch.setattr(
+        canopy.mapping.map_heights, "load_height_model", lambda *_, **__: next(models)
+    )
     code, out, err = map_command("--batch", "2", "--json")
     assert (code, out) == (130, "")
     assert err.strip().splitlines()[-1].startswith("interrupted: ")

@@ -17,7 +17,7 @@ from small_scenes import write_scene
 from canopy.chips.chip_set import open_chip_set
 from canopy.chips.making import make_chips
 from canopy.chips.settings import ChipSettings
-from canopy.model_folder import save_height_model
+from canopy.height_models.folder import save_height_model
 from canopy.supervision.decoder_run import read_decoder_run
 from canopy.supervision.decoder_task import DecoderTask
 from canopy.weights import load_height_model

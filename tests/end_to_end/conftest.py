@@ -12,7 +12,7 @@ from faulty_folder import FaultyFolder, serving_faultily
 from small_catalog import items_of, vivid_model, write_area, write_images, write_static_catalog
 from small_products import counts_of
 
-from canopy.model_folder import save_height_model
+from canopy.height_models.folder import save_height_model
 
 if TYPE_CHECKING:
     from pathlib import Path

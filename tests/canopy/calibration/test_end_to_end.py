@@ -24,8 +24,8 @@ from canopy.calibration.settings import CalibrationSettings
 from canopy.chips.pairing import PairFiles
 from canopy.errors import ModelError, OutputError, SettingsError
 from canopy.evaluation.evaluate import evaluate_map
-from canopy.map_settings import MapSettings
-from canopy.mapping import map_heights
+from canopy.mapping.map_heights import map_heights
+from canopy.mapping.settings import MapSettings
 from geo.errors import ResumeError
 from geo.partial_map import partial_folder
 from geo.simulation.world import simulate

@@ -10,8 +10,8 @@ from small_models import tiny_model
 from small_plots import write_plots
 
 from canopy.calibration import folds
+from canopy.height_models.folder import save_height_model
 from canopy.intervals import read_calibration
-from canopy.model_folder import save_height_model
 from canopy.supervision.cross_validation import make_splits
 from canopy.supervision.pairs import read_pairs
 from canopy.weights import load_height_model

@@ -21,7 +21,7 @@ from canopy.checkpoints.chmv1 import (
 from canopy.checkpoints.container import open_state_file
 from canopy.checkpoints.released import load_released
 from canopy.errors import ModelError
-from canopy.height_model import HeightModel
+from canopy.height_models.height_model import HeightModel
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from transformers.utils import logging
 from canopy import radiometry
 from canopy.checkpoints.chmv2 import CHMv2Network, is_chmv2_folder, load_chmv2_folder
 from canopy.errors import ModelError
-from canopy.height_model import HeightModel
+from canopy.height_models.height_model import HeightModel
 
 SIZES = [(64, 64), (96, 80), (250, 240), (100, 61), (432, 432), (17, 33), (1, 1)]
 

@@ -14,7 +14,7 @@ from small_models import tiny_model
 from canopy.correction_network.metadata import unknown
 from canopy.correction_network.model import load_correction_model
 from canopy.errors import ModelError
-from canopy.model_folder import load_model_folder, save_height_model
+from canopy.height_models.folder import load_model_folder, save_height_model
 
 
 def windows(count):

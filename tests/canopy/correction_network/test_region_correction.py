@@ -16,7 +16,7 @@ from small_regions import read_cells, request, smooth, write_image
 from canopy import shared_model
 from canopy.correction_network.settings import FieldSettings
 from canopy.errors import SettingsError
-from canopy.model_folder import save_height_model
+from canopy.height_models.folder import save_height_model
 from canopy.region import correcting
 from canopy.region.map_region import map_region
 

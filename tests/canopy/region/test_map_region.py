@@ -22,7 +22,7 @@ from small_regions import COLUMN, ROW, read_cells, request, smooth, write_image
 
 from canopy import shared_model
 from canopy.errors import RunError, SettingsError
-from canopy.model_folder import save_height_model
+from canopy.height_models.folder import save_height_model
 from canopy.region.cell_work import make_cell
 from canopy.region.map_region import job_of, map_region, planned
 from canopy.region.run_settings import RunSettings

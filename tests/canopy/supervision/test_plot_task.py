@@ -10,8 +10,8 @@ import torch
 from small_recipes import TINY, changed
 
 from canopy.errors import ModelError, SettingsError
-from canopy.model_building import build_height_model
-from canopy.model_folder import save_height_model
+from canopy.height_models.building import build_height_model
+from canopy.height_models.folder import save_height_model
 from canopy.supervision.loss_choice import LossChoice, PlotLoss
 from canopy.supervision.plot_task import PlotTask, disagreement
 from canopy.supervision.published_losses import CurriculumSettings

@@ -13,10 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from canopy.errors import ModelError
-from canopy.height_model import HeightModel
-from canopy.height_network import Architecture, HeightNetwork
-from canopy.model_card import ModelCard
-from canopy.strict_weights import (
+from canopy.height_models.card import ModelCard
+from canopy.height_models.height_model import HeightModel
+from canopy.height_models.network import Architecture, HeightNetwork
+from canopy.height_models.strict_weights import (
     key_differences,
     load_state_strictly,
     read_safetensors,

@@ -14,8 +14,8 @@ from small_models import Constant, LocalMean, model_of
 from small_scenes import PLACES, UPRIGHT, noise, write_scene
 
 from canopy.errors import CanopyError, OutputError
-from canopy.map_settings import MapSettings
-from canopy.mapping import map_heights
+from canopy.mapping.map_heights import map_heights
+from canopy.mapping.settings import MapSettings
 from geo.errors import GeoError, MapFileError, SceneError
 
 

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import save_file
 from small_models import tiny_architecture
 
-from canopy.encoder_weights import load_encoder_weights
 from canopy.encoders import TimmSettings, build_encoder
 from canopy.errors import ModelError
+from canopy.height_models.encoder_weights import load_encoder_weights
 
 
 @pytest.fixture

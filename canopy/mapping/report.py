@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from canopy.height_models.card import ModelCard
     from canopy.intervals import HeightInterval
-    from canopy.map_plan import MapPlan
-    from canopy.map_settings import MapSettings
-    from canopy.model_card import ModelCard
+    from canopy.mapping.plan import MapPlan
+    from canopy.mapping.settings import MapSettings
     from geo.grid import Grid
     from geo.map_facts import HeightSummary, IntervalFacts
 

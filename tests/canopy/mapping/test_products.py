@@ -8,9 +8,9 @@ from affine import Affine
 from small_models import LocalMean, model_of
 from small_scenes import noise, write_scene
 
-from canopy.map_plan import plan_map
-from canopy.map_settings import MapSettings
-from canopy.products import PREVIEW_PX, preview_image
+from canopy.mapping.plan import plan_map
+from canopy.mapping.products import PREVIEW_PX, preview_image
+from canopy.mapping.settings import MapSettings
 from geo.scene import open_scene
 
 UTM = "EPSG:32611"

@@ -14,10 +14,10 @@ from small_models import card, tiny_architecture
 from canopy import build_height_model
 from canopy.encoders import EncoderSettings, TimmSettings
 from canopy.errors import ModelError
-from canopy.height_model import HeightModel
-from canopy.height_network import Architecture, HeightNetwork
-from canopy.model_building import design
-from canopy.model_folder import load_model_folder, save_height_model
+from canopy.height_models.building import design
+from canopy.height_models.folder import load_model_folder, save_height_model
+from canopy.height_models.height_model import HeightModel
+from canopy.height_models.network import Architecture, HeightNetwork
 from decoders import DecoderSettings, decoder_settings, head_settings, kinds
 from decoders.catalogue import HEADS
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from canopy.colour_matching import ColourMatcher
-    from canopy.height_model import HeightModel
+    from canopy.height_models.height_model import HeightModel
     from canopy.intervals import HeightInterval
-    from canopy.map_settings import MapSettings
+    from canopy.mapping.settings import MapSettings
     from geo.grid import Grid
     from geo.raster import Raster
     from geo.scene_reader import StripReader

@@ -13,12 +13,12 @@ import pytest
 from small_models import Constant, LocalMean, model_of, tiny_model
 from small_scenes import PLACES, UPRIGHT, noise, write_scene
 
-from canopy.map_settings import MapSettings
-from canopy.mapping import map_heights
+from canopy.mapping.map_heights import map_heights
+from canopy.mapping.settings import MapSettings
 from geo.errors import MapFileError, ResumeError
 from geo.partial_map import partial_folder
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from canopy.inference_threads import submitting, threads_on
-from canopy.prefetch import prefetched
-from canopy.strips import columns_with_data, filling, read_strips
-from canopy.tile_heights import batches, forward_of, longest_side, predict_tiles
+from canopy.mapping.prefetch import prefetched
+from canopy.mapping.strips import columns_with_data, filling, read_strips
+from canopy.mapping.tile_heights import batches, forward_of, longest_side, predict_tiles
 from geo.tiles import Mosaic
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from contextlib import AbstractContextManager
 
-    from canopy.height_model import HeightModel
+    from canopy.height_models.height_model import HeightModel
     from canopy.inference_threads import Submit
-    from canopy.strips import Strip, TilesToPredict
+    from canopy.mapping.strips import Strip, TilesToPredict
     from geo.raster import Mask
     from geo.tiles import Heights
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from canopy.colour_field import ColourField
+from canopy.mapping.colour_field import ColourField
 from canopy.radiometry import as_unit
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from contextlib import AbstractContextManager
 
-    from canopy.colour_field import Floats
     from canopy.colour_matching import ColourMatcher
-    from canopy.height_model import HeightModel
+    from canopy.height_models.height_model import HeightModel
+    from canopy.mapping.colour_field import Floats
     from geo.grid import Grid
     from geo.raster import Mask, Pixels
     from geo.scene_reader import StripReader

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from canopy.forward import Precision
+    from canopy.height_models.forward import Precision
 
 GRIDS = ("model", "scene")
 Radiometry = Literal["satellite", "aerial", "none"]
@@ -40,7 +40,7 @@ class MapSettings:
         tile_px: side of a tile [px]; None for the model's own choice.
         overlap_px: least overlap of neighbouring tiles [px]; None for the model's own choice.
         batch: tiles predicted at once, in each thread of a CPU; None for what the device can take.
-        precision: what the network computes in, see :class:`canopy.forward.ForwardSettings`.
+        precision: what it computes in, see :class:`~canopy.height_models.forward.ForwardSettings`.
         compiled: whether the network is compiled first.
         acquired: when the imagery was taken, for the item; None for what its tags say.
         encoding: ``float32``, ``int16-cm`` or ``uint8-m``.

@@ -9,7 +9,6 @@ from small_files import colours_state, save_colours
 from small_models import FirstBand, LocalMean, model_of, tiny_model
 from small_scenes import write_scene
 
-from canopy.colour_field import ColourField
 from canopy.colour_matching import (
     ColourMatcher,
     ColourMatchingNetwork,
@@ -17,6 +16,7 @@ from canopy.colour_matching import (
     stretch_to,
 )
 from canopy.errors import ModelError, SettingsError
+from canopy.mapping.colour_field import ColourField
 from geo.errors import ResumeError
 
 TOP_M = 50.0

@@ -13,17 +13,17 @@ from torch.nn import functional
 
 from canopy import radiometry
 from canopy.errors import ModelError
-from canopy.forward import Forward, ForwardSettings
-from canopy.height_network import WithSpread
+from canopy.height_models.forward import Forward, ForwardSettings
+from canopy.height_models.network import WithSpread
 from canopy.intervals import INTERVALS_FILE, read_calibration, scale_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor, nn
 
-    from canopy.height_network import Architecture, GivesSpread
+    from canopy.height_models.card import ModelCard
+    from canopy.height_models.network import Architecture, GivesSpread
     from canopy.intervals import HeightInterval, Heights, Scale
-    from canopy.model_card import ModelCard
 
 
 @dataclass(frozen=True, kw_only=True)

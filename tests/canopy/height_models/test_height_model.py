@@ -11,8 +11,8 @@ from torch import nn
 from canopy.checkpoints.chmv1 import from_chmv1_names
 from canopy.encoders import EncoderSettings
 from canopy.errors import ModelError
-from canopy.height_model import HeightModel
-from canopy.height_network import Architecture, HeightNetwork
+from canopy.height_models.height_model import HeightModel
+from canopy.height_models.network import Architecture, HeightNetwork
 from decoders import DPTSettings, HeightBinsSettings
 
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from canopy.encoder_weights import load_encoder_weights
 from canopy.encoders import TimmEncoder, encoder_settings
 from canopy.errors import ModelError
-from canopy.height_model import HeightModel
-from canopy.height_network import Architecture, HeightNetwork
-from canopy.model_card import ModelCard
+from canopy.height_models.card import ModelCard
+from canopy.height_models.encoder_weights import load_encoder_weights
+from canopy.height_models.height_model import HeightModel
+from canopy.height_models.network import Architecture, HeightNetwork
 from decoders import decoder_settings, head_settings
 
 if TYPE_CHECKING:

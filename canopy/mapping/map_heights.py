@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from canopy.errors import SettingsError
-from canopy.forward import ForwardSettings
+from canopy.height_models.forward import ForwardSettings
 from canopy.intervals import read_calibration
-from canopy.map_plan import plan_map
-from canopy.map_report import MapReport
-from canopy.map_settings import MapSettings
-from canopy.prediction import finished_rows
-from canopy.products import Outputs, Told, plan_outputs, write_products
+from canopy.mapping.plan import plan_map
+from canopy.mapping.prediction import finished_rows
+from canopy.mapping.products import Outputs, Told, plan_outputs, write_products
+from canopy.mapping.report import MapReport
+from canopy.mapping.settings import MapSettings
 from canopy.weights import (
     DEFAULT_MODEL,
     card_of,
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from concurrent.futures import Future
 
-    from canopy.height_model import HeightModel
+    from canopy.height_models.card import ModelCard
+    from canopy.height_models.height_model import HeightModel
     from canopy.intervals import HeightInterval
-    from canopy.map_plan import MapPlan
-    from canopy.model_card import ModelCard
-    from canopy.prediction import FinishedRows, Progress
-    from canopy.products import HeightCorrection
+    from canopy.mapping.plan import MapPlan
+    from canopy.mapping.prediction import FinishedRows, Progress
+    from canopy.mapping.products import HeightCorrection
     from geo.partial_map import PartialMap
     from geo.raster import Pixels
     from geo.scene import Scene

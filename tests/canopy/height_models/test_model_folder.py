@@ -18,9 +18,7 @@ from torch import nn
 
 from canopy.encoders import EncoderSettings, TimmSettings
 from canopy.errors import ModelError
-from canopy.height_model import HeightModel
-from canopy.height_network import Architecture, HeightNetwork
-from canopy.model_folder import (
+from canopy.height_models.folder import (
     CONFIG_FILE,
     WEIGHTS_FILE,
     fits,
@@ -29,6 +27,8 @@ from canopy.model_folder import (
     load_network,
     save_height_model,
 )
+from canopy.height_models.height_model import HeightModel
+from canopy.height_models.network import Architecture, HeightNetwork
 from canopy.weights import shipped_folder
 from decoders import decoder_settings, head_settings
 
@@ -97,7 +97,7 @@ def test_a_disk_without_room_leaves_the_old_model_whole(folder, monkeypatch):
         path.write_bytes(b"half a mod")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("canopy.model_folder.save_file", fill_up)
+    monkeypatch.setattr("canopy.height_models.folder.save_file", fill_up)
     with pytest.raises(ModelError, match=r"cannot be saved .*No space left.*another folder"):
         save_height_model(tiny_model(seed=1), folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
@@ -205,7 +205,7 @@ LOADING = """
 import sys
 from pathlib import Path
 import torch
-from canopy.model_folder import WEIGHTS_FILE, load_model_folder
+from canopy.height_models.folder import WEIGHTS_FILE, load_model_folder
 
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()

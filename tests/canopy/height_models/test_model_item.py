@@ -15,8 +15,8 @@ from pystac.extensions.mlm import MLMExtension
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
 
 from canopy.errors import ModelError
-from canopy.model_card import ModelCard
-from canopy.model_item import CHMV1_DOI, MLM_SCHEMA, ModelFacts, describe_model
+from canopy.height_models.card import ModelCard
+from canopy.height_models.item import CHMV1_DOI, MLM_SCHEMA, ModelFacts, describe_model
 from geo.stac_item import write_item
 
 HERE = Path(__file__).parent
@@ -54,7 +54,7 @@ FACTS = ModelFacts(
 def validator():
     """pystac's own validator: STAC core as it ships, extensions as in the files of the tests."""
     validator = JsonSchemaSTACValidator()
-    geo = json.loads((HERE.parent / "geo" / "stac_extension_schemas.json").read_text("utf-8"))
+    geo = json.loads((HERE.parents[1] / "geo" / "stac_extension_schemas.json").read_text("utf-8"))
     validator.schema_cache |= SCHEMAS | {FILE_SCHEMA: geo[FILE_SCHEMA]}
     return validator
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from canopy.prefetch import prefetched
+from canopy.mapping.prefetch import prefetched
 
 
 def counting(count, seen, closed):

@@ -31,10 +31,10 @@ from geo.style import display_maximum, write_qml
 if TYPE_CHECKING:
     import pystac
 
-    from canopy.height_model import HeightModel
+    from canopy.height_models.height_model import HeightModel
     from canopy.intervals import Calibration, HeightInterval
-    from canopy.map_plan import MapPlan
-    from canopy.map_settings import MapSettings
+    from canopy.mapping.plan import MapPlan
+    from canopy.mapping.settings import MapSettings
     from geo.encoding import Encoding
     from geo.grid import Grid
     from geo.partial_map import PartialMap

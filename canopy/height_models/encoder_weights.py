@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from canopy.encoders import TimmEncoder
 from canopy.encoders.timm_encoder import make_model
 from canopy.errors import ModelError
-from canopy.strict_weights import load_state_strictly
+from canopy.height_models.strict_weights import load_state_strictly
 
 if TYPE_CHECKING:
     from torch import Tensor

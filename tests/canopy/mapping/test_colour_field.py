@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from canopy.colour_field import ColourField, WindowAxis
 from canopy.colour_matching import ColourMatcher, own_percentiles, stretch_to
+from canopy.mapping.colour_field import ColourField, WindowAxis
 
 
 class Brighter(nn.Module):

@@ -35,7 +35,7 @@ from geo.hrefs import relative_href
 from geo.stac_item import multihash_sha256
 
 if TYPE_CHECKING:
-    from canopy.model_card import ModelCard
+    from canopy.height_models.card import ModelCard
 
 MLM_SCHEMA = "https://stac-extensions.github.io/mlm/v1.5.1/schema.json"
 WEIGHTS_ASSET = "weights"

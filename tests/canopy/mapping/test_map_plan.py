@@ -11,8 +11,8 @@ from small_models import Constant, model_of
 from small_scenes import EAST, NORTH, PLACES, UPRIGHT, metric, noise, write_scene
 
 from canopy.errors import SettingsError
-from canopy.map_plan import plan_map
-from canopy.map_settings import MapSettings
+from canopy.mapping.plan import plan_map
+from canopy.mapping.settings import MapSettings
 from canopy.radiometry import Stretch
 from geo.errors import SceneError
 from geo.scene import open_scene

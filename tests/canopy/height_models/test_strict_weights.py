@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from canopy.errors import ModelError
-from canopy.strict_weights import key_differences, load_state_strictly
+from canopy.height_models.strict_weights import key_differences, load_state_strictly
 
 
 def network():

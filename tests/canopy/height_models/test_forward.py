@@ -13,7 +13,7 @@ from small_models import LocalMean, model_of, tiny_model
 from torch import nn
 
 from canopy.errors import RunError, SettingsError
-from canopy.forward import (
+from canopy.height_models.forward import (
     CPU_BATCH,
     LARGEST_BATCH,
     Forward,

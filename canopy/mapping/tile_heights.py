@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from canopy.errors import RunError
-from canopy.strips import cut
+from canopy.mapping.strips import cut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from canopy.forward import Forward
-    from canopy.height_model import HeightModel
-    from canopy.strips import Strip, TilesToPredict
+    from canopy.height_models.forward import Forward
+    from canopy.height_models.height_model import HeightModel
+    from canopy.mapping.strips import Strip, TilesToPredict
     from geo.raster import Pixels
     from geo.tiles import Heights
 
