@@ -72,6 +72,7 @@ class Forward:
         self.may_fall_back = settings.precision == "auto"
         self.compared = self.dtype == torch.float32
         self.most: int | None = None
+        self.told = False
         self.compiled = settings.compiled
         self.run = torch.compile(self.network) if settings.compiled else self.network
 
@@ -84,13 +85,16 @@ class Forward:
         """
         if not self.compared:
             self._compare(images[:1])
-        heights = self._in_parts(images)
-        if self.dtype == torch.float32 or heights.isfinite().all():
+        heights = self._in_parts(images, self.dtype)
+        if self.dtype == torch.float32:
             return heights
-        # Numbers beyond the range of float16: rare, and never a height.
-        self.dtype = torch.float32
-        log.warning("heights are no numbers in lower precision: going on in float32")
-        return self._in_parts(images)
+        # Numbers beyond the range of float16: rare, and never a height. Each tile is looked at by
+        # itself, so that none depends on what else was run before.
+        broken = ~heights.isfinite().flatten(1).all(dim=1)
+        if broken.any():
+            self._tell_once("heights are no numbers in lower precision: such tiles run in float32")
+            heights[broken] = self._in_parts(images[broken], torch.float32)
+        return heights
 
     def batch_for(self, side: int) -> int:
         """Return how many tiles of some side [px] are best run at once."""
@@ -99,12 +103,12 @@ class Forward:
         peaks = [self._peak(count, side) for count in (1, 2)]
         return fitting_batch(*peaks, free=free_bytes(self.device))
 
-    def _in_parts(self, images: Tensor) -> Tensor:
+    def _in_parts(self, images: Tensor, dtype: torch.dtype) -> Tensor:
         """Return heights of images, of fewer at once where memory runs out."""
         step = min(len(images), self.most or len(images))
         while True:
             try:
-                return torch.cat([self._run(part) for part in torch.split(images, step)])
+                return torch.cat([self._run(part, dtype) for part in torch.split(images, step)])
             except (RuntimeError, MemoryError) as error:
                 if step == 1 or not is_out_of_memory(error):
                     raise
@@ -113,9 +117,9 @@ class Forward:
             free_memory(self.device)
             log.warning("out of memory: going on with %d tiles at once", step)
 
-    def _run(self, images: Tensor) -> Tensor:
+    def _run(self, images: Tensor, dtype: torch.dtype) -> Tensor:
         try:
-            with torch.inference_mode(), autocast(self.device, self.dtype):
+            with torch.inference_mode(), autocast(self.device, dtype):
                 heights: Tensor = self.run(images)
         except Exception as error:
             if self.compiled and type(error).__module__.startswith("torch._"):
@@ -127,7 +131,7 @@ class Forward:
     def _compare(self, image: Tensor) -> None:
         """Look once whether the lower precision agrees with float32."""
         self.compared = True
-        lower, dtype = self._run(image), self.dtype
+        lower, dtype = self._run(image, self.dtype), self.dtype
         with torch.inference_mode():
             reference = self.network(image).float()
         difference = (heights_in(lower) - heights_in(reference)).abs().mean().item()
@@ -140,11 +144,16 @@ class Forward:
         else:
             log.warning("%s is %.2f m off float32 in the mean of a tile", name, difference)
 
+    def _tell_once(self, what: str) -> None:
+        if not self.told:
+            self.told = True
+            log.warning(what)
+
     def _peak(self, count: int, side: int) -> int:
         """Return the memory that a pass takes beyond the weights [bytes]."""
         before = torch.cuda.memory_allocated(self.device)
         torch.cuda.reset_peak_memory_stats(self.device)
-        self._run(torch.zeros(count, 3, side, side, device=self.device))
+        self._run(torch.zeros(count, 3, side, side, device=self.device), self.dtype)
         return torch.cuda.max_memory_allocated(self.device) - before
 
 
