@@ -62,7 +62,8 @@ def read_on(
     Raises:
         SceneError: the scene cannot be read.
     """
-    resampling = resampling or resampling_for(scene, grid)
+    if resampling is None:  # nearest is 0
+        resampling = resampling_for(scene, grid)
     with scene.open() as dataset:
         if is_aligned(scene, grid):
             yield AlignedReader(dataset, scene, grid, resampling, least=least)
@@ -84,10 +85,21 @@ def read_sample(scene: Scene, side: int = 1024) -> Raster:
 
 
 def is_aligned(scene: Scene, grid: Grid) -> bool:
-    """Whether a grid has the scene's CRS, axes and upper left corner, so that no warp is needed."""
+    """Whether a grid has the scene's CRS, axes and upper left corner, so that no warp is needed.
+
+    It may end before the scene does, or within its last pixel, but not go on beyond it.
+    """
     if scene.gcps:
         return False
-    return scene.grid.matches(grid) or scene.grid.shares_axes_with(grid)
+    return scene.grid.matches(grid) or (
+        scene.grid.shares_axes_with(grid) and ends_within(grid, scene.grid)
+    )
+
+
+def ends_within(grid: Grid, other: Grid) -> bool:
+    """Whether the last row and column of a grid begin on another of the same corner and axes."""
+    sides = zip(grid.shape, grid.pixel_size[::-1], other.shape, other.pixel_size[::-1], strict=True)
+    return all((count - 1) * side < length * own for count, side, length, own in sides)
 
 
 class AlignedReader:
@@ -125,7 +137,8 @@ class AlignedReader:
         part = self.grid.part(row, 0, height, self.grid.width)
         if self.as_it_is:
             first, last = (self.scales[0] * edge for edge in (row, row + height))
-            pixels, valid = self._read(first, last, part.shape)
+            width = min(self.scales[1] * part.width, self.scene.grid.width)
+            pixels, valid = self._read(first, last, part.shape, width)
             return Raster(pixels=pixels, valid=valid, grid=part)
         pixels, valid = np.empty((3, *part.shape), self.scene.dtype), np.empty(part.shape, bool)
         for start in range(0, height, self.rows):
@@ -139,12 +152,13 @@ class AlignedReader:
         first, last = int(down.indices.min()), int(down.indices.max()) + 1
         shape = (last - first, self.scene.grid.width)
         part = down[:, first:last]
-        return resample(*self._read(first, last, shape), part, across, least=self.least)
+        return resample(*self._read(first, last, shape, shape[1]), part, across, least=self.least)
 
-    def _read(self, first: float, last: float, shape: tuple[int, int]) -> tuple[Pixels, Mask]:
-        """Rows of the scene; of those between, the nearest where the shape is a smaller one."""
-        height, width = self.scene.grid.shape
-        window = Window(0, first, width, min(last, height) - first)
+    def _read(
+        self, first: float, last: float, shape: tuple[int, int], width: float
+    ) -> tuple[Pixels, Mask]:
+        """The first columns of rows of the scene; the nearest pixels where the shape is another."""
+        window = Window(0, first, width, min(last, self.scene.grid.height) - first)
         try:
             return read_nearest(self.dataset, self.scene.read_bands, shape, window)
         except RasterioError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyproj
 import pytest
@@ -9,7 +11,7 @@ import rasterio
 from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, Resampling
 from small_scenes import EAST, NORTH, PLACES, UTM, noise, write_scene
 
 from geo.errors import SceneError
@@ -240,6 +242,34 @@ def test_strips_of_any_height_give_the_same_pixels(tmp_path, place, height):
     whole, strips = read(scene, grid), read(scene, grid, height)
     np.testing.assert_array_equal(strips[1], whole[1])
     np.testing.assert_array_equal(strips[0][:, whole[1]], whole[0][:, whole[1]])
+
+
+@pytest.mark.parametrize("pixel", [0.5, 0.6, 0.3, 1.0])
+def test_a_grid_that_goes_on_beyond_the_scene_has_nothing_there(tmp_path, pixel):
+    write_scene(tmp_path / "scene.tif", noise(20, 30), pixel=0.6)
+    scene = open_scene(tmp_path / "scene.tif")
+    transform = scene.grid.transform * Affine.scale(pixel / 0.6)
+    down, across = (2 * round(length * 0.6 / pixel) for length in scene.grid.shape)
+    twice = replace(scene.grid, transform=transform, height=down, width=across)
+    _, valid = read(scene, twice, height=7)
+    rows, columns = np.nonzero(valid)
+    assert rows.max() * pixel == pytest.approx(20 * 0.6, abs=1.5 * pixel)
+    assert columns.max() * pixel == pytest.approx(30 * 0.6, abs=1.5 * pixel)
+    assert valid[: down // 2 - 1, : across // 2 - 1].all()
+
+
+@pytest.mark.parametrize("pixel", [0.6, 0.3])
+def test_a_grid_that_ends_before_the_scene_has_its_first_pixels(tmp_path, pixel):
+    pixels = noise(20, 30)
+    write_scene(tmp_path / "scene.tif", pixels, pixel=0.6)
+    scene = open_scene(tmp_path / "scene.tif")
+    transform = scene.grid.transform * Affine.scale(pixel / 0.6)
+    part = replace(scene.grid, transform=transform, height=10, width=12)
+    with read_on(scene, part, Resampling.nearest) as reader:
+        found = reader.read(0, 10).pixels
+    step = round(0.6 / pixel)
+    expected = pixels.repeat(step, axis=1).repeat(step, axis=2)[:, :10, :12]
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_last_pixel_that_the_scene_hardly_reaches_is_read(tmp_path):
