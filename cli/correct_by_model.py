@@ -104,6 +104,8 @@ def in_words(found: dict[str, Any]) -> dict[str, str]:
         f"predicted {metres(windows['median_predicted_m'])}, "
         f"in the map {metres(windows['median_mapped_m'])}"
     )
+    if share := windows["share_out_of_reach"]:
+        lines["unseen"] = f"{share:.1%} of the map, too far from imagery: left as it is"
     if found["defaults"]:
         lines["defaults"] = (
             ", ".join(

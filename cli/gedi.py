@@ -279,6 +279,8 @@ def rows_of(report: IngestReport) -> list[dict[str, str]]:
         rows.append(("no place", -report.no_place, None, "shots without coordinates"))
     if report.outside:
         rows.append(("area", -report.outside, None, "shots outside of it"))
+    if report.broken:
+        rows.append(("broken", -report.broken, None, "shots that could not be read, see below"))
     if report.twice:
         rows.append(("twice", -report.twice, None, "shots that another granule has too"))
     rows += [
@@ -332,6 +334,7 @@ def report_as_json(report: IngestReport) -> dict[str, Any]:
         "read": report.read,
         "no_place": report.no_place,
         "outside": report.outside,
+        "broken": report.broken,
         "twice": report.twice,
         "filters": [
             {"name": each.name, "keeps": each.keeps, "removed": each.in_turn, "alone": each.alone}

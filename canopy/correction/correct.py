@@ -78,7 +78,11 @@ def correct_map(
     refuse_other_units(source)
     shots = read_footprints(footprints, source, settings)
     pairs, uncovered = pair_with_map(shots, source, settings, progress)
-    log.info("footprints  %d over the map, of %d", len(pairs), shots.read)
+    left_out = ", ".join(f"{count} {reason}" for reason, count in shots.left_out.items() if count)
+    log.info(
+        "footprints  %d of use over the map, of %d%s",
+        len(pairs), shots.read, f" (left out: {left_out})" if left_out else "",
+    )  # fmt: skip
     judged, folds = judge(pairs, settings) if len(pairs) else (None, np.zeros(0, np.int64))
     found = calibrate(pairs, np.ones(len(pairs), bool), folds, settings)
     reason, wanted = decide(found, judged, settings)

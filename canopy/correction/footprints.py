@@ -170,7 +170,10 @@ def rh_column(path: Path, names: Sequence[str], settings: CorrectionSettings) ->
         wanted = f"rh{rank}"
     ranks = [name for name in names if re.fullmatch(r"rh_?[\d.]+(_m)?", name.lower())]
     there = ", ".join(ranks[:12]) or "none of relative heights"
-    msg = f"{path} has no column {wanted}: found {there}; choose --percentile, or name it with --rh"
+    msg = (
+        f"{path} has no column {wanted}: found {there}; choose another percentile, or name the "
+        "column (--percentile and --rh, in a configuration percentile and rh_column)"
+    )
     raise SettingsError(msg)
 
 

@@ -103,6 +103,7 @@ def as_json(seen: Seen, heights: str, image: str, settings: ByModelSettings) -> 
         "reason": seen.reason,
         "windows": {
             "predicted": seen.windows,
+            "share_out_of_reach": round(seen.unseen, 4),
             "side_m": seen.window_m,
             "median_predicted_m": median(seen.predicted),
             "median_mapped_m": median(seen.mapped),

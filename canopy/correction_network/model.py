@@ -62,7 +62,7 @@ class CorrectionCard:
             windows of it are seen.
         geolocation_m: how far the footprints that it learned from lay from where they were
             reported, root mean square [m].
-        simulated: whether it learned from simulated forests alone.
+        simulated: whether it learned from simulated forests, or began from a network that did.
         notice: what every user must be told, in one sentence.
         url: where it is described.
         notes: what a careful user wants to know.

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
+from canopy.correction.factor_field import REACH
 from canopy.correction_network.coarse_field import (
     CoarseCells,
     factor_field,
@@ -60,6 +62,15 @@ class Seen:
         return int(np.isfinite(self.predicted).sum())
 
     @property
+    def unseen(self) -> float:
+        """Share of the map, 0 to 1, that no prediction reaches, for want of imagery."""
+        if not self.windows:
+            return 1.0
+        side_m = self.settings.stride_px * self.model.card.gsd_m
+        away_m = side_m * ndimage.distance_transform_edt(np.isnan(self.predicted))
+        return float(np.mean(away_m > REACH * self.settings.bandwidth_m))
+
+    @property
     def window_m(self) -> float:
         """Side of a window [m]."""
         return self.model.window_px * self.model.card.gsd_m
@@ -80,8 +91,11 @@ class Seen:
                 "m in prediction and map together"
             )
         if self.field.is_one:
-            share = np.expm1(self.settings.least_change_of(self.model.card))
-            return f"map and {self.windows} predictions differ by less than {share:.0%} everywhere"
+            factor = np.exp(self.settings.least_change_of(self.model.card))
+            return (
+                f"map and {self.windows} predictions agree within a factor of {factor:.2f} "
+                "everywhere, as far as the network may be off in a forest"
+            )
         low, high = float(self.field.factors.min()), float(self.field.factors.max())
         return f"{self.windows} predictions against the map ask for factors {low:.2f} to {high:.2f}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -34,10 +35,12 @@ if TYPE_CHECKING:
     from torch import nn
 
     from canopy.correction_network.samples import Samples
-    from canopy.correction_network.training_run import CorrectionRun
+    from canopy.correction_network.training_run import CardText, CorrectionRun
 
     Progress = Callable[[int, int], None]
     Array = NDArray[np.float64]
+
+log = logging.getLogger(__name__)
 
 WINDOWS_FILE = "windows.npy"
 """Windows of all footprints; it is gone when the run has ended."""
@@ -94,7 +97,7 @@ def train_correction(
         samples = gather(run, config.parent, kept)
         task = task_of(run, samples, start)
         average = learn(task, run.run, folder, state=state, progress=progress)
-        model = finished(run, samples, task, average)
+        model = finished(run, samples, task, average, start)
     finally:
         kept.unlink(missing_ok=True)
     save_correction_model(model, output)
@@ -150,7 +153,11 @@ def task_of(run: CorrectionRun, samples: Samples, start: CorrectionModel | None)
 
 
 def finished(
-    run: CorrectionRun, samples: Samples, task: CorrectionTask, average: nn.Module
+    run: CorrectionRun,
+    samples: Samples,
+    task: CorrectionTask,
+    average: nn.Module,
+    start: CorrectionModel | None,
 ) -> CorrectionModel:
     """Return the model of a run, with what its predictions are worth on ground kept aside."""
     network = CorrectionNetwork(run.architecture)
@@ -160,7 +167,7 @@ def finished(
         task.predict(network, samples.aside), samples.rh[samples.aside], samples.aside_block
     )
     card = CorrectionCard(
-        **asdict(run.card),
+        **asdict(run.card) | (inherited(run.card, start.card) if start else {}),
         gsd_m=run.samples.gsd_m,
         percentile=run.samples.percentile,
         mean=three(task.mean),
@@ -171,6 +178,16 @@ def finished(
         geolocation_m=run.samples.geolocation_m,
     )
     return CorrectionModel(network=network, card=card, architecture=run.architecture)
+
+
+def inherited(own: CardText, start: CorrectionCard) -> dict[str, Any]:
+    """Return what a card must tell of the network that a run began from."""
+    origin = f"began from {start.name} {start.version}"
+    return {
+        "simulated": own.simulated or start.simulated,
+        "notice": own.notice or (f"It {origin}. {start.notice}" if start.notice else ""),
+        "notes": (*own.notes, f"It {origin}: {start.training_data}", *start.notes),
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +219,15 @@ def worth_of(predicted: Array, rh: Array, blocks: NDArray[np.int64]) -> Worth:
     noise = spread(ratios - offset)
     forests = [ratios[blocks[tall] == block] - offset for block in np.unique(blocks[tall])]
     forests = [forest for forest in forests if len(forest) >= FEWEST_IN_FOREST]
-    forest_noise = forest_noise_of(forests) if len(forests) >= FEWEST_FORESTS else noise
+    enough = len(forests) >= FEWEST_FORESTS
+    if not enough:
+        log.warning(
+            "%d blocks of ground kept aside have %d tall footprints or more, %d would tell how far "
+            "off it is in a whole forest: taken to be as far as in one place (%.0f%%), so that it "
+            "will change maps little; give more footprints, or a smaller samples.block_m",
+            len(forests), FEWEST_IN_FOREST, FEWEST_FORESTS, 100 * np.expm1(noise),
+        )  # fmt: skip
+    forest_noise = forest_noise_of(forests) if enough else noise
     return Worth(
         offset=round(offset, 4), noise=round(noise, 4), forest_noise=round(forest_noise, 4)
     )

@@ -36,9 +36,14 @@ class RunFolder:
             OutputError: a file stands there, or a run that is not to be gone on with.
         """
         refuse_file(self.path)
-        if not resume and (self.path / SETTINGS_FILE).exists():
+        if not resume and self.has_learned:
             msg = f"{self.path} holds a run: go on from it with --resume, or name another folder"
             raise OutputError(msg)
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether a run there got beyond its settings: else nothing is lost by beginning anew."""
+        return any((self.path / name).exists() for name in (LOG_FILE, CHECKPOINT_FILE))
 
     def open(self, settings: dict[str, Any], *, resume: bool) -> dict[str, Any] | None:
         """Begin a run, or return the checkpoint to go on from, None where there is none yet.
@@ -77,9 +82,10 @@ class RunFolder:
         if begun != settings:
             names = differing(begun, settings)
             more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+            way_out = "name another folder" if self.has_learned else "begin anew without --resume"
             msg = (
                 f"{self.path} was begun with another {', '.join(names[:MOST_NAMES])}{more}: give "
-                "what it was begun with, or name another folder"
+                f"what it was begun with, or {way_out}"
             )
             raise OutputError(msg)
         path = self.path / CHECKPOINT_FILE

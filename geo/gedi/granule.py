@@ -70,6 +70,7 @@ class Findings:
         read: shots in the beams.
         no_place: of these, shots without coordinates.
         outside: of these, shots outside the area.
+        broken: of those left, in the part of a beam that could not be read.
     """
 
     notes: dict[str, None] = field(default_factory=dict)
@@ -77,6 +78,7 @@ class Findings:
     read: int = 0
     no_place: int = 0
     outside: int = 0
+    broken: int = 0
 
     def note(self, text: str) -> None:
         """Keep a note, once."""
@@ -200,10 +202,28 @@ def _read_beam(
     beam = _Beam(group, facts.product, findings)
     findings.read += beam.count
     chosen = _chosen(beam, reading.area, findings)
+    left = int(chosen.sum())
+    try:
+        for shots in _slices(beam, chosen, partner, reading, findings):
+            left -= len(shots["shot_number"])
+            yield shots
+    except GranuleError:
+        findings.broken += left
+        raise
+
+
+def _slices(
+    beam: _Beam,
+    chosen: NDArray[np.bool_],
+    partner: h5py.File | None,
+    reading: Reading,
+    findings: Findings,
+) -> Iterator[Shots]:
+    """Yield the chosen shots of a beam in slices."""
     joined = _joined(partner, beam.name, findings) if partner is not None else None
     heights = _Heights(beam, reading.ranks)
-    columns = beam.columns([*MEASURED, *(PROFILE if facts.product == L2B else ())])
-    power = _full_power(group, beam.name, findings)
+    columns = beam.columns([*MEASURED, *(PROFILE if beam.product == L2B else ())])
+    power = _full_power(beam.group, beam.name, findings)
     for start in range(0, beam.count, reading.slice_shots):
         rows = slice(start, min(start + reading.slice_shots, beam.count))
         inside = chosen[rows]

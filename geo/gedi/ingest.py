@@ -49,6 +49,7 @@ class IngestReport:
         read: shots in their beams.
         no_place: of these, without coordinates.
         outside: outside the area.
+        broken: of those within, in parts of beams that could not be read.
         twice: of those within, taken from another granule already.
         removed: what each filter did to those left.
         kept: shots in the table.
@@ -66,6 +67,7 @@ class IngestReport:
     read: int = 0
     no_place: int = 0
     outside: int = 0
+    broken: int = 0
     twice: int = 0
     removed: list[Removed] = field(default_factory=list)
     kept: int = 0
@@ -217,6 +219,7 @@ def _report_parts(parts: list[Part], report: IngestReport) -> None:
         report.read += part.findings.read
         report.no_place += part.findings.no_place
         report.outside += part.findings.outside
+        report.broken += part.findings.broken
         report.notes.update(f"{_level(part)}: {note}" for note in part.findings.notes)
         report.faults += [f"{part.task.pair.main}: {fault}" for fault in part.findings.faults]
         for name, columns in part.lacking.items():
@@ -294,9 +297,18 @@ def _summed(before: list[Removed], more: list[Removed]) -> list[Removed]:
 
 
 def _nothing_left(report: IngestReport, settings: IngestSettings) -> str:
-    """Say why no shot is left, and what to relax."""
-    if report.outside + report.no_place == report.read:
-        return f"none of {report.read} shots lies in --area {settings.area}: try another area"
-    most = max(report.removed, key=lambda each: each.in_turn, default=None)
-    blamed = f", most by the filter {most.keeps!r}" if most else ""
-    return f"none of {report.read} shots is left by --preset {settings.preset}{blamed}: relax it"
+    """Say why no shot is left, and what to do."""
+    causes = {
+        f"{report.broken} could not be read ({'; '.join(report.faults[:3])})": report.broken,
+        f"{report.no_place} have no coordinates": report.no_place,
+        f"{report.outside} lie outside --area {settings.area}, try another": report.outside,
+        **{
+            f"{each.in_turn} are removed by {each.keeps!r} of --preset {settings.preset}, relax it":
+            each.in_turn
+            for each in report.removed
+        },
+    }  # fmt: skip
+    told = [cause for cause, shots in sorted(causes.items(), key=lambda each: -each[1]) if shots]
+    if not told:
+        told = [*report.faults[:3], "the granules hold no shots"][:1]
+    return f"none of {report.read} shots is left: {'; '.join(told)}"

@@ -65,6 +65,22 @@ def test_heights_go_towards_what_the_network_sees(correct, place):
     check_cog(place / "out.factor.tif")
 
 
+@pytest.mark.parametrize("finer", [1, 2])
+def test_ground_beyond_the_image_is_left_and_said(correct, place, finer):
+    side = SIDE * finer
+    whole = write_scene(place / "half.tif", side=side, gsd=0.6 / finer)
+    with rasterio.open(place / "half.tif") as dataset:
+        profile = dataset.profile | {"width": side // 2}
+    with rasterio.open(place / "half.tif", "w", **profile) as dataset:
+        dataset.write(whole[:, :, : side // 2])
+    code, out, err = correct("--bandwidth", "10", image="half.tif")
+    assert code == 0, err
+    assert "of the map, too far from imagery: left as it is" in out
+    found = pixels(place / "out.tif")
+    assert (found[:, 400:] == 10).all()
+    assert found[200:400, 100:200].min() > 13
+
+
 def test_the_item_tells_model_sources_and_defaults(correct, place):
     code, _, err = correct("--sun-elevation", "44", "--slope", "5")
     assert code == 0, err

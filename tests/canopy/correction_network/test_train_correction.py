@@ -117,6 +117,7 @@ def test_what_cannot_be_learned_from_is_said(tmp_path, changes, kind, said):
         train_correction(config, tmp_path / "out")
     assert not (tmp_path / "out/config.json").exists()
     assert not (tmp_path / "out/windows.npy").exists()
+    train_correction(write_run(tmp_path, steps=1), tmp_path / "out")  # mended, it runs there
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path, monkeypatch):
@@ -154,11 +155,13 @@ def test_what_a_network_is_worth_in_forests_that_it_never_saw(count):
     assert worth.forest_noise == pytest.approx(0.1, rel=0.2)
 
 
-def test_few_forests_tell_no_more_than_single_footprints():
+def test_few_forests_tell_no_more_than_single_footprints(caplog):
     rng = np.random.default_rng(1)
     rh = 15 * np.exp(rng.normal(0, 0.2, 200))
     worth = worth_of(np.full(200, 15.0), rh, np.arange(200) % 3)
     assert worth.forest_noise == worth.noise == pytest.approx(0.2, rel=0.2)
+    assert "3 blocks of ground" in caplog.text
+    assert "give more footprints" in caplog.text
     assert worth_of(np.zeros(9), np.zeros(9), np.arange(9)).noise == 1
 
 
@@ -179,6 +182,17 @@ def test_a_run_goes_on_from_a_network_with_its_sizes_and_colours(tmp_path):
     before, after = (load_file(run.folder / "model.safetensors") for run in (first, second))
     for name, tensor in before.items():
         np.testing.assert_allclose(after[name].numpy(), tensor.numpy(), atol=1e-6)
+
+
+def test_what_went_on_from_simulated_forests_says_so(tmp_path):
+    told = {"name": "made", "simulated": True, "notice": "For tests.", "training_data": "forests"}
+    train_correction(write_run(tmp_path, steps=1, card=told), tmp_path / "first")
+    own = {"name": "mine", "notes": ["ours"]}
+    config = write_run(tmp_path, steps=1, start="first", network=None, card=own)
+    card = train_correction(config, tmp_path / "second").model.card
+    assert card.simulated
+    assert card.notice == "It began from made 1. For tests."
+    assert card.notes == ("ours", "It began from made 1: forests")
 
 
 @pytest.mark.parametrize(

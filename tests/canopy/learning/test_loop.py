@@ -132,11 +132,16 @@ def test_what_does_not_learn_stays(tmp_path):
 
 def test_a_run_is_not_begun_twice_nor_gone_on_with_another_way(tmp_path):
     folder = begun(tmp_path / "run")
-    with pytest.raises(OutputError, match="--resume"):
-        folder.begin({"run": "line"})
-    with pytest.raises(OutputError, match="begun with another run"):
-        folder.resume({"run": "curve"})
     assert folder.resume({"run": "line"}) is None
+    with pytest.raises(OutputError, match=r"another run: .* or begin anew without --resume"):
+        folder.resume({"run": "curve"})
+    folder.begin({"run": "curve"})  # nothing had been learned yet
+    folder.begin({"run": "line"})
+    folder.log({"step": 1})
+    with pytest.raises(OutputError, match=r"holds a run: .*--resume"):
+        folder.begin({"run": "line"})
+    with pytest.raises(OutputError, match=r"another run: .* or name another folder"):
+        folder.resume({"run": "curve"})
     with pytest.raises(OutputError, match="holds no run"):
         RunFolder(path=tmp_path / "none").resume({})
     (folder.path / "checkpoint.pt").write_bytes(b"torn")

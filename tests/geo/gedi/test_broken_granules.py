@@ -120,6 +120,28 @@ def test_a_broken_beam_is_left_out_and_said(ingested, tmp_path, key, values, sai
     (fault,) = report.faults
     assert said in fault
     assert "in BEAM0010 is left out" in fault
+    assert report.read == report.kept + report.broken
+
+
+def test_where_nothing_can_be_read_that_is_said_and_no_filter_blamed(ingested, tmp_path):
+    def without_heights(columns, _beam):
+        columns["rh"] = None
+
+    path = write_granule(tmp_path / f"{V2_A}.h5", change=without_heights)
+    with pytest.raises(GediError) as caught:
+        ingested(path, preset="default")
+    assert "none of 160 shots is left: 160 could not be read" in str(caught.value)
+    assert "has no rh" in str(caught.value)
+    assert "relax" not in str(caught.value)
+
+
+def test_shots_without_a_place_are_not_blamed_on_an_area(ingested, tmp_path):
+    def nowhere(columns, _beam):
+        columns["lat_lowestmode"] = np.full_like(columns["lat_lowestmode"], np.nan)
+
+    path = write_granule(tmp_path / f"{V2_A}.h5", change=nowhere)
+    with pytest.raises(GediError, match=r"none of 160 shots is left: 160 have no coordinates$"):
+        ingested(path)
 
 
 def test_a_broken_profile_costs_no_shots(ingested, tmp_path):
@@ -146,6 +168,7 @@ def test_a_chunk_that_breaks_costs_what_follows_in_its_beam(ingested, tmp_path):
     table, report = ingested(path)
     assert len(table) == 64 * 7
     assert "breaks off" in report.faults[0]
+    assert (report.read, report.broken) == (64 * 8, 64)
 
 
 def external_link(file, outside):
