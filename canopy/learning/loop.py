@@ -77,7 +77,7 @@ def learn(
     network, optimiser = fabric.setup(task.network, optimiser)
     network.train()  # a model that could predict came in evaluation mode
     average.to(fabric.device)
-    sums, began = Means(), time.perf_counter() - seconds_of(state)
+    sums, began = Means.of(state), time.perf_counter() - seconds_of(state)
     for step in range(first, settings.steps):
         torch.manual_seed(settings.seed + 1_000_003 * (step + 1) + fabric.global_rank)
         set_rate(optimiser, step, settings)
@@ -163,6 +163,7 @@ def keep(  # noqa: PLR0913, PLR0917 - all that a step leaves
                 "network": task.network.state_dict(),
                 "average": average.state_dict(),
                 "optimiser": optimiser.state_dict(),
+                "sums": vars(sums),
             }
         )
 
@@ -198,6 +199,13 @@ class Means:
         """Begin with none."""
         self.sums: dict[str, float] = {}
         self.count = 0
+
+    @classmethod
+    def of(cls, state: dict[str, Any] | None) -> Means:
+        """Return those of a checkpoint, so that the log of a resumed run is that of a whole one."""
+        means = cls()
+        vars(means).update(state.get("sums", {}) if state else {})
+        return means
 
     def add(self, terms: Mapping[str, float]) -> None:
         """Add the terms of a step; one that is not there counts as 0."""
