@@ -104,8 +104,12 @@ def evaluate_height_map(
         typer.Option(help="What intervals are drawn over; auto: sites if there are ten or more."),
     ] = DrawnOver.auto,
     tile: Annotated[
-        float, typer.Option(metavar="M", help="Side of the tiles that intervals are drawn over.")
-    ] = 100.0,
+        float | None,
+        typer.Option(
+            metavar="M",
+            help="Side of the tiles that intervals of rasters are drawn over; 100 by default.",
+        ),
+    ] = None,
     replicates: Annotated[int, typer.Option(metavar="N", help="Draws of the bootstrap.")] = 1000,
     seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same intervals.")] = 0,
     overwrite: Annotated[bool, typer.Option(help="Replace an older report.")] = False,

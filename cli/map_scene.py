@@ -100,16 +100,18 @@ def plan_only(scene: str, output: Path, request: MapRequest) -> dict[str, Any]:
     from canopy.mapping.map_heights import prepare_map  # noqa: PLC0415
     from canopy.mapping.report import plan_as_json  # noqa: PLC0415 - help must not wait for torch
 
+    correction = request.height_correction()
     job = prepare_map(
         scene, output, model=request.model, settings=request.settings, device=request.device,
-        correction=request.height_correction(),
+        correction=correction,
     )  # fmt: skip
+    corrected_by = correction.title if correction else None
     if not request.quiet:
-        announce(job)
-    return plan_as_json(job.plan, job.model.card, job.outputs.files)
+        announce(job, corrected_by)
+    return plan_as_json(job.plan, job.model.card, job.outputs.files) | {"correction": corrected_by}
 
 
-def announce(job: MapJob) -> None:
+def announce(job: MapJob, corrected_by: str | None) -> None:
     """Say what a run would do."""
     plan, card = job.plan, job.model.card
     rows, columns = plan.out_grid.shape
@@ -120,6 +122,8 @@ def announce(job: MapJob) -> None:
     if plan.interval:
         made = plan.interval.calibration
         say(f"interval {plan.interval.title}, calibrated on {made.plots} plots: {made.data}")
+    if corrected_by:
+        say(f"correct  by {corrected_by}")
     say("dry run: nothing was written")
 
 

@@ -119,6 +119,7 @@ def map_area(
     dry_run: bool,
 ) -> tuple[dict[str, Any], int]:
     """Map an area in cells, say what came of it, and return that and the exit code."""
+    from canopy.region.correcting import correction_in_words  # noqa: PLC0415 - slow
     from canopy.region.map_region import map_region, plan_as_json  # noqa: PLC0415 - slow
 
     wanted = request_of(scene, options, request)
@@ -131,7 +132,7 @@ def map_area(
     with region_bar(quiet=request.quiet) as progress:
         run = map_region(wanted, output, progress=progress)
     if not request.quiet:
-        summarise(run)
+        summarise(run, correction_in_words(wanted.settings.correction))
     for line in failures(run):
         say(line)
     return run.as_json(), FAILED if run.report.failed else 0
@@ -143,6 +144,8 @@ def announce(planned: dict[str, Any]) -> None:
     say(f"region   {planned['output']}: {cells['all']} cells of {planned['cell_px']} px")
     say(f"images   {planned['images']}, prefer {planned['prefer']}")
     say(f"model    {planned['model']}")
+    if planned["correction"]:
+        say(f"notice   {planned['correction']}")
     say(f"to make  {cells['missing']} cells, {cells['kept']} stand already")
     say("dry run: nothing was written")
 
@@ -255,9 +258,11 @@ def parse_asset(text: str | None) -> str | tuple[str, ...] | None:
     return tuple(part.strip() for part in text.split(","))
 
 
-def summarise(run: RegionRun) -> None:
-    """Say what stands where."""
+def summarise(run: RegionRun, correction: str) -> None:
+    """Say what stands where, and what was done to it."""
     report = run.report
+    if correction:
+        say(f"notice   {correction}")
     say(f"region   {run.output}: {report.sentence}")
     say(f"joined   {', '.join(run.files)}")
 

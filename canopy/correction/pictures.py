@@ -202,8 +202,8 @@ def draw_preview(before: Path, after: Path, path: Path) -> None:
         axes.set_facecolor(NO_DATA)
         axes.set(xticks=[], yticks=[], aspect="equal")
         plain(axes)
-        mean = float(np.nanmean(plane)) if np.isfinite(plane).any() else float("nan")
-        axes.set_title(f"{name}, mean {mean:.1f} m", size=10, color=INK, loc="left", pad=5)
+        told = f"mean {np.nanmean(plane):.1f} m" if np.isfinite(plane).any() else "no heights"
+        axes.set_title(f"{name}, {told}", size=10, color=INK, loc="left", pad=5)
         if number == 0:
             draw_scale(axes, ground[0])
     bar_height = min(tall, 4.0) / height

@@ -46,6 +46,11 @@ class NetworkCorrection:
     view: ViewFacts = field(default_factory=ViewFacts)
     factors: FieldSettings = field(default_factory=FieldSettings)
 
+    @property
+    def title(self) -> str:
+        """Its name and version."""
+        return f"{self.model.card.name} {self.model.card.version}"
+
     def check(self, plan: MapPlan) -> None:
         """Refuse a scene in which the network cannot see trees, or that lies nowhere.
 

@@ -83,6 +83,12 @@ def evaluate_map(
     points = [path for path in named if is_vector(path)]
     rasters = find_rasters([path for path in named if not is_vector(path)])
     refuse_groups_of_rasters(rasters, settings)
+    if settings.tile_m is not None and not rasters:
+        msg = (
+            f"--tile {settings.tile_m:g} without rasters to compare with: intervals of points are "
+            "drawn from pieces of about 1 km, leave it out"
+        )
+        raise SettingsError(msg)
     job = Job(map=map_source, settings=settings, grouping=grouping)
     sections = [
         job.compare_rasters(rasters, progress),

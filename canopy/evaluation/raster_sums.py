@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 READ_PX = 512
 """About as many rows and columns are read at once."""
 
+TILE_M = 100.0
+"""Side of the pieces of ground from which intervals are drawn, unless another is asked for [m]."""
 MOST_PIECES = 20_000
 """Pieces of ground of a site; they grow where it would have more."""
 
@@ -92,7 +94,7 @@ def tiling_of(pair: RasterPair, settings: EvaluationSettings) -> Tiling:
     """Return the pieces of a pair: of the size asked for, of 50 px at least, and not too many."""
     height, width = pair.grid.shape
     grid = Cells(row=0, column=0, height=height, width=width)
-    side = max(BLOCK_PX, round(settings.tile_m / pair.mean_pixel_m))
+    side = max(BLOCK_PX, round((settings.tile_m or TILE_M) / pair.mean_pixel_m))
     while Tiling(grid=grid, side=side).count > MOST_PIECES:
         side *= 2
     return Tiling(grid=grid, side=side)

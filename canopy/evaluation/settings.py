@@ -33,7 +33,8 @@ class EvaluationSettings:
         percentile: of these pixels, 0 to 100; None for their mean, and for 98 with footprints.
         filters: whether footprints of poor quality are left out.
         shift_m: longest shift of the map that is tried [m].
-        tile_m: side of the pieces of ground from which intervals are drawn [m].
+        tile_m: side of the pieces of ground from which intervals of rasters are drawn [m]; None for
+            100. Those of points are about 1 km wide.
         unit: what intervals are drawn over.
         replicates: how many times they are drawn.
         seed: same seed, same intervals.
@@ -50,7 +51,7 @@ class EvaluationSettings:
     percentile: float | None = None
     filters: bool = True
     shift_m: float = 3.0
-    tile_m: float = 100.0
+    tile_m: float | None = None
     unit: UnitOf = "auto"
     replicates: int = 1000
     seed: int = 0

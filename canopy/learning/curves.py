@@ -36,13 +36,30 @@ def draw_curves(records: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def draw(axes: Axes, points: Sequence[tuple[int, dict[str, float | None]]]) -> None:
-    """Draw one line for each name."""
+    """Draw one line for each name; those in metres on the left, where there are any, on their own.
+
+    Args:
+        axes: where.
+        points: steps and values by name; a name that ends in _m is in metres.
+    """
     names = list(dict.fromkeys(name for _, values in points for name in values))
-    for name in names:
+    metric = any(name.endswith("_m") for name in names)
+    others = axes.twinx() if metric and not all(name.endswith("_m") for name in names) else axes
+    lines = []
+    for number, name in enumerate(names):
         known = [(step, values[name]) for step, values in points if values.get(name) is not None]
         if known:
-            marker = "o" if len(known) == 1 else None
-            axes.plot(*zip(*known, strict=True), label=name, marker=marker)
-    if names:
-        axes.legend(frameon=False)
+            side = axes if name.endswith("_m") else others
+            marker, style = "o" if len(known) == 1 else None, "-" if side is axes else "--"
+            steps, values = zip(*known, strict=True)
+            lines += side.plot(
+                steps, values, style, label=name, marker=marker, color=f"C{number % 10}"
+            )
+    if lines:
+        axes.legend(handles=lines, frameon=False)
+    if metric:
+        axes.set_ylabel("m")
+    if others is not axes:
+        others.set_ylabel(", ".join(name for name in names if not name.endswith("_m")))
+        others.spines["top"].set_visible(False)
     axes.spines[["top", "right"]].set_visible(False)

@@ -99,6 +99,10 @@ class CorrectedRows(Protocol):
 class HeightCorrection(Protocol):
     """What changes the heights of a finished map before it becomes files."""
 
+    @property
+    def title(self) -> str:
+        """Its name and version."""
+
     def check(self, plan: MapPlan) -> None:
         """Refuse, before anything is mapped, a plan whose map it cannot correct."""
 
@@ -192,7 +196,8 @@ def write_products(
     top = display_maximum(heights.percentiles_m[98])
     write_qml(made.style, top)
     if made.preview:
-        draw_preview(made, plan, model, top)
+        by = f", corrected by {correction.title}" if correction else ""
+        draw_preview(made, plan, f"{model.card.name} {model.card.version}{by}", top)
     if made.item and outputs.item:
         item = item_of(made, outputs.item, plan, model, statistics, top)
         if corrected and made.factors:
@@ -308,7 +313,7 @@ def band_facts(plan: Told, model: HeightModel | None) -> BandFacts:
     )
 
 
-def draw_preview(made: Outputs, plan: MapPlan, model: HeightModel, top: float) -> None:
+def draw_preview(made: Outputs, plan: MapPlan, model: str, top: float) -> None:
     """Draw the scene beside the map, each as fine as it is and a picture can show."""
     from canopy.preview import Picture, write_preview  # noqa: PLC0415 - a slow import, not always needed
 
@@ -321,7 +326,7 @@ def draw_preview(made: Outputs, plan: MapPlan, model: HeightModel, top: float) -
         pixel_m=ground_pixel_m(grid),
         north_up=grid.is_north_up and grid.crs is not None,
         title=f"Canopy height of {Path(source_name(plan.scene.source)).name}",
-        model=f"{model.card.name} {model.card.version}",
+        model=model,
         source=source_name(plan.scene.source),
         maximum_m=top,
     )

@@ -67,6 +67,14 @@ def load_once(name: str) -> CorrectionModel:
     return load_correction_model(name)
 
 
+def correction_in_words(name: str | None) -> str:
+    """Return what a reader of the region must know of its correction; nothing without one."""
+    if name is None:
+        return ""
+    card = network_of(name).card
+    return f"Heights are corrected by {card.name} {card.version}. {card.notice}".rstrip()
+
+
 def margin_of(name: str | None) -> int:
     """Return how far beyond a cell its heights are needed [model px]; 0 without a network."""
     if name is None:

@@ -13,6 +13,7 @@ from canopy.errors import SettingsError
 from canopy.mapping.report import settings_as_json
 from canopy.region.cell_products import stands
 from canopy.region.cell_work import make_cell
+from canopy.region.correcting import correction_in_words
 from canopy.region.planning import plan_region
 from canopy.region.run import RunSettings, reached, run_cells
 from canopy.region.settings import RegionJob, RegionSettings
@@ -156,6 +157,7 @@ def plan_as_json(request: RegionRequest, output: str | Path) -> dict[str, Any]:
         "images": len(plan.images),
         "prefer": request.settings.prefer.by,
         "model": f"{plan.card.name} {plan.card.version}",
+        "correction": correction_in_words(request.settings.correction),
         "settings": settings_as_json(request.settings.map),
     }
 
@@ -283,7 +285,8 @@ def write_products(
         description=(
             f"Canopy height above ground in metres, predicted from RGB imagery by {card.name} "
             f"{card.version}. Each item is a cell of ground and tells which images it shows."
-        ),
+            f" {correction_in_words(request.settings.correction)}"
+        ).strip(),
         drawn=request.settings.map.preview,
         summaries={"canopy:model_name": [card.name], "canopy:model_version": [card.version]},
     )

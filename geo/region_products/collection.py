@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 STAC_VERSION = "1.1.0"
 PARQUET_TYPE = "application/vnd.apache.parquet"
-ONE_FILE = ("file:size", "file:checksum", "href", "statistics", "proj:shape", "proj:transform")
+ONE_FILE = (
+    "file:size", "file:checksum", "href", "statistics",
+    "proj:bbox", "proj:code", "proj:shape", "proj:transform",
+)  # fmt: skip
 """Fields of an asset that tell of one file, not of all of a kind."""
 
 BBox = tuple[float, float, float, float]

@@ -81,6 +81,17 @@ def test_every_option_reaches_the_report(evaluate_command, monkeypatch, options,
     assert json.loads(out)["settings"][setting] == value
 
 
+def test_tiles_of_rasters_are_refused_where_there_are_none(evaluate_command, tmp_path):
+    write_heights(tmp_path / "a.tif", forest(40, 60))
+    lon, lat = Transformer.from_crs(UTM, 4326, always_xy=True).transform(EAST + 30, NORTH - 20)
+    (tmp_path / "gedi.csv").write_text(f"lon,lat,rh98\n{lon},{lat},12\n")
+    code, _, err = evaluate_command(
+        "--tile", "300", "--footprints", tmp_path / "gedi.csv", references=()
+    )
+    assert code == 2
+    assert "--tile 300 without rasters" in err
+
+
 def test_groups_sites_and_footprints_are_told_of(evaluate_command, tmp_path):
     true = forest(40, 60)
     for name, columns in (("a", slice(0, 30)), ("b", slice(30, 60))):

@@ -91,6 +91,9 @@ def test_a_cell_tells_its_factors_and_a_plain_one_has_none_left(tmp_path, tiny):
     assert told["canopy:correction_applied"]
     assert told["canopy:correction_model"] == "small 1"
     assert told["canopy:correction_notice"] == "For tests."
+    collection = json.loads((tmp_path / "out/collection.json").read_text())
+    assert collection["description"].endswith("Heights are corrected by small 1. For tests.")
+    assert "proj:bbox" not in str(collection["item_assets"])
     assert set(told["canopy:correction_defaults"]) == {"off_nadir", "slope"}
     assert item["assets"]["factor_field"]["proj:shape"] == [16, 16]
     with rasterio.open(folder / "factor.tif") as dataset:
