@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,8 @@ from cli.map import EncodingChoice
 from cli.options import Debug, Quiet  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from geo.lidar.report import ChmReport
     from geo.lidar.settings import ChmSettings
 
@@ -68,7 +71,10 @@ def make_chm(
         ),
     ] = None,
     epsg: Annotated[
-        int | None, typer.Option(metavar="CODE", help="CRS of points whose files state none.")
+        int | None,
+        typer.Option(
+            metavar="CODE", help="CRS of points whose files state none, or their own one."
+        ),
     ] = None,
     height_unit: Annotated[
         str | None,
@@ -107,6 +113,8 @@ def make_chm(
     beside it stand a QGIS style (.qml) and a STAC item (.json). Ground is class 2.
     """
     show_notes(quiet=quiet)
+    # It logs what it raises too, once for each decoder: of a file that breaks off, two lines more.
+    logging.getLogger("laspy.lasreader").setLevel(logging.CRITICAL)
     from canopy.version import __version__  # noqa: PLC0415 - help must not wait for these
     from geo.lidar.settings import NEITHER_GROUND_NOR_PLANTS, ChmSettings  # noqa: PLC0415
 
@@ -208,19 +216,30 @@ def run_or_leave(
 
 def summarise(report: ChmReport) -> None:
     """Say what a model holds and where its companions are."""
+    from geo.lidar.crs_agreement import crs_words  # noqa: PLC0415 - help must not wait for it
+
     heights, grid = report.heights, report.grid
-    crs = grid.crs.to_string() if grid.crs else "no CRS"
-    say(f"chm      {report.files.chm}: {grid.width} x {grid.height} px, {crs[:60]}")
+    say(f"chm      {report.files.chm}: {grid.width} x {grid.height} px, {crs_words(grid.crs)}")
     share = f", on {heights.valid_percent:.0f} % of the pixels"
     say_heights(heights, none="no pixel has a return", more=share)
     say(f"beside   {', '.join(path.name for path in report.files.all[:-1])}")
-    details = report.origin.method.details
+    say(counted(report.origin.method.details))
+    say(f"run      {report.seconds:.1f} s")
+
+
+def counted(details: Mapping[str, Any]) -> str:
+    """Return the line about points, or about pixels of a surface and a terrain."""
+    above = f"above {details['max_height_m']:g} m"
     if "points_read" in details:
-        say(
+        return (
             f"points   {details['points_read']:,} read, {details['points_left_out']:,} left out, "
+            f"{details['points_too_high']:,} {above}, {details['points_isolated']:,} isolated, "
             f"{details['ground_returns']:,} on the ground"
         )
-    say(f"run      {report.seconds:.1f} s")
+    return (
+        f"pixels   {details['pixels_with_both']:,} in both, {details['pixels_below_ground']:,} "
+        f"more than 2 m below ground, {details['pixels_too_high']:,} {above}"
+    )
 
 
 def report_as_json(report: ChmReport) -> dict[str, Any]:

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
     from geo.grid import FloatArray, Grid
     from geo.lidar.point_files import PointFile
-    from geo.raster import Pixels
+    from geo.lidar.survey import Survey
+    from geo.raster import Mask, Pixels
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ def chosen_grid(files: Sequence[PointFile], settings: ChmSettings) -> Grid | Non
     """
     crs = files[0].place.crs
     if settings.like:
-        grid = grid_like(settings.like, crs)
+        grid = grid_like(settings.like, crs, all_bounds(files))
     elif settings.bounds:
         grid = asked_grid(settings.bounds, settings.pixel_m, crs)
     else:
@@ -190,12 +191,14 @@ class ChmMaker:
         """Make all rows of the model.
 
         Raises:
+            LidarError: no pixel has a height.
             MapFileError: there is no room for them.
         """
         encoding = find_encoding(self.settings.encoding)
         per_pixel = np.dtype(encoding.dtype).itemsize + (4 if rasters.density else 0)
         refuse_without_room(rasters.heights.data.parent, room_needed(self.grid, per_pixel))
         side = self.limits.tile_px
+        known = 0
         steps.expect(-(-self.grid.height // side) * -(-self.grid.width // side))
         for row in range(0, self.grid.height, side):
             height = min(side, self.grid.height - row)
@@ -211,9 +214,12 @@ class ChmMaker:
                     )
                     surface[part], counts[part] = self.make(block)
                 steps.advance()
+            known += int(np.isfinite(surface).sum())
             rasters.heights.write(row, encoding.encode(surface))
             if rasters.density:
                 rasters.density.write(row, counts / np.float32(self.grid.pixel_size[0] ** 2))
+        if not known:
+            raise LidarError(no_height_words(self.gathered.survey, self.settings))
 
     def cut(self, block: Block) -> Iterator[Block]:
         """Yield the parts of a block that have few enough points around them, and have some."""
@@ -234,7 +240,15 @@ class ChmMaker:
         points = self.gathered.returns.read(bounds)
         points[:, 2] -= self.ground.around(bounds).at(points[:, :2])
         counts = count_in_pixels(points, self.grid, block)
-        return canopy_surface(plants(points, self.settings), self.grid, block), counts
+        kept, high = plants(points, self.settings)
+        self.tally(points[high], points[~(kept | high)], block)
+        points[:, 2] = np.maximum(points[:, 2], 0.0)
+        return canopy_surface(points[kept], self.grid, block), counts
+
+    def tally(self, high: FloatArray, alone: FloatArray, block: Block) -> None:
+        """Count points (points, 3) that are left out for their height; those around blocks once."""
+        self.gathered.survey.too_high += int(count_in_pixels(high, self.grid, block).sum())
+        self.gathered.survey.isolated += int(count_in_pixels(alone, self.grid, block).sum())
 
     def bounds_around(self, block: Block) -> Bounds:
         """Return the bounds [m] of the points that decide about a block."""
@@ -243,16 +257,30 @@ class ChmMaker:
         return part.bounds
 
 
-def plants(points: FloatArray, settings: ChmSettings) -> FloatArray:
-    """Return points (points, 3) that can be plants or ground, heights below ground raised to it.
+def plants(points: FloatArray, settings: ChmSettings) -> tuple[Mask, Mask]:
+    """Return which points (points, 3) can be plants or ground (True), and which are too high.
 
-    Left out are points higher than the settings allow, and isolated ones. Heights below zero are
-    noise of the ranging, rough ground and low points that nobody classified: they become 0.
+    The others hang alone in the air. Heights below zero stay: they are noise of the ranging, rough
+    ground and low points that nobody classified.
     """
-    points = points[points[:, 2] <= settings.max_height_m]
-    points = points[~isolated(points)]
-    points[:, 2] = np.maximum(points[:, 2], 0.0)
-    return points
+    high = points[:, 2] > settings.max_height_m
+    kept = ~high
+    kept[kept] = ~isolated(points[kept])
+    return kept, high
+
+
+def no_height_words(survey: Survey, settings: ChmSettings) -> str:
+    """Return the line about a model in which no pixel has a height."""
+    if not survey.too_high + survey.isolated:
+        return (
+            "no pixel has a height: no point lies in the pixels asked for, expected some; change "
+            "--bounds or --like"
+        )
+    return (
+        f"no pixel has a height: {survey.too_high:,} points stand more than "
+        f"{settings.max_height_m:g} m above ground and {survey.isolated:,} hang alone, expected "
+        "plants; leave --normalised out if heights are elevations, or raise --max-height"
+    )
 
 
 def origin_of(
@@ -267,6 +295,8 @@ def origin_of(
         details={
             "points_read": survey.read,
             "points_left_out": survey.left_out,
+            "points_too_high": survey.too_high,
+            "points_isolated": survey.isolated,
             "ground_returns": survey.ground,
             "normalised_input": normalised,
             "classes_left_out": sorted(settings.left_out),

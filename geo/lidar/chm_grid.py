@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import rasterio
 from affine import Affine
+from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 
 from geo.grid import Grid
 from geo.ground import to_pyproj
+from geo.lidar.crs_agreement import SAME_M, apart_m, apart_words, crs_words
 from geo.lidar.errors import LidarError
 from geo.lidar.point_crs import flat_part
 from geo.lidar.units import horizontal_unit, is_metre
@@ -18,9 +22,9 @@ from geo.lidar.units import horizontal_unit, is_metre
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rasterio.crs import CRS
-
     from geo.lidar.point_store import Bounds
+
+logger = logging.getLogger(__name__)
 
 EDGE_PX = 1e-6
 """What lies this near to an edge of pixels is on it: decimal coordinates are not exact."""
@@ -59,15 +63,17 @@ def grid_of_edges(edges: tuple[int, int, int, int], pixel_m: float, crs: CRS | N
     )
 
 
-def grid_like(path: Path, crs: CRS | None) -> Grid:
+def grid_like(path: Path, crs: CRS | None, bounds: Bounds) -> Grid:
     """Return the grid of a raster.
 
     Args:
         path: the raster.
         crs: CRS of the points [m]; None where it is unknown, and then the raster's is taken.
+        bounds: where the points lie [m in their CRS].
 
     Raises:
-        LidarError: it cannot be read, lies in another CRS, or is not north-up and square.
+        LidarError: it cannot be read, its CRS does not agree with that of the points, or it is not
+            north-up and square.
     """
     try:
         with rasterio.open(path) as raster:
@@ -81,15 +87,38 @@ def grid_like(path: Path, crs: CRS | None) -> Grid:
         msg = f"--like {path} cannot be read ({error}): name a raster"
         raise LidarError(msg) from error
     if crs is not None and grid.crs != crs:
-        there = grid.crs.to_string() if grid.crs else "no CRS"
-        msg = f"--like {path} lies in {there}, the points in {crs.to_string()}: expected one CRS"
-        raise LidarError(msg)
+        grid = agreeing(grid, path, crs, bounds)
     refuse_other_units(path, grid)
     across, down = grid.pixel_size
     if not (grid.is_north_up and math.isclose(across, down, rel_tol=SQUARE)):
         msg = f"--like {path}: expected a north-up raster with square pixels"
         raise LidarError(msg)
     return grid
+
+
+def agreeing(grid: Grid, path: Path, crs: CRS, bounds: Bounds) -> Grid:
+    """Return a grid in the horizontal part of its CRS, which points in another agree with.
+
+    Raises:
+        LidarError: they do not.
+    """
+    there = flat_part(to_pyproj(grid.crs)) if grid.crs else None
+    distance_m = apart_m(to_pyproj(crs), there, bounds) if there else math.inf
+    if there is None or distance_m > SAME_M:
+        apart = f" ({apart_words(distance_m)})" if there else ""
+        msg = (
+            f"--like {path} lies in {crs_words(there)}, the points in {crs_words(crs)}{apart}: "
+            "expected one CRS"
+        )
+        raise LidarError(msg)
+    logger.info(
+        "--like %s lies in %s, the points in %s: taken as one, coordinates agree within %.2f m",
+        path,
+        crs_words(there),
+        crs_words(crs),
+        distance_m,
+    )
+    return replace(grid, crs=CRS.from_wkt(there.to_wkt()))
 
 
 def refuse_other_units(path: Path, grid: Grid) -> None:

@@ -11,6 +11,7 @@ import pyproj
 from rasterio.crs import CRS
 
 from geo.ground import keeps_metres, longitude_latitude
+from geo.lidar.crs_agreement import SAME_M, apart_m, apart_words, crs_words, registered
 from geo.lidar.errors import LidarError
 from geo.lidar.units import (
     EPSG_UNITS,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import laspy
+
+    from geo.lidar.point_store import Bounds
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +49,14 @@ class PointCrs:
         xy_m: metres of one unit of x and y.
         z_m: metres of one unit of z.
         vertical: name of the vertical CRS; None where the file names none.
+        note: what there is to say of a CRS that the file does not state so; None where it does.
     """
 
     crs: CRS | None
     xy_m: float
     z_m: float
     vertical: str | None
+    note: str | None = None
 
 
 def read_point_crs(
@@ -59,23 +64,23 @@ def read_point_crs(
 ) -> PointCrs:
     """Read the CRS and the units of a file of points.
 
-    Coordinates in feet are scaled, and the CRS becomes its twin in metres. A vertical unit that is
-    not stated is that of x and y, as the LAS specification has it; of feet that is said.
+    Coordinates in feet are scaled, and the CRS becomes its twin in metres. A CRS that no register
+    has becomes the registered one that agrees with it there. A vertical unit that is not stated is
+    that of x and y, as the LAS specification has it; of feet that is said.
 
     Args:
         header: header of the file.
         path: the file, for messages.
-        epsg: code of the CRS, for a file that states none.
+        epsg: code of the CRS, for a file that states none, or one that agrees with it.
         height_unit: a name of :data:`geo.lidar.units.HEIGHT_UNITS`, instead of the stated unit.
 
     Raises:
-        LidarError: the CRS cannot be understood, is another than ``epsg``, or does not keep metres.
+        LidarError: the CRS cannot be understood, is elsewhere than ``epsg``, or does not keep
+            metres.
         GridError: the points lie outside their CRS.
     """
     stated = stated_crs(header, path, given=epsg)
     crs = given_crs(epsg) if stated is None and epsg is not None else stated
-    if stated is not None and epsg is not None:
-        refuse_other(stated, epsg, path)
     if crs is None:
         z_m = unit_named(height_unit) if height_unit else METRE
         return PointCrs(crs=None, xy_m=METRE, z_m=z_m, vertical=None)
@@ -83,13 +88,16 @@ def read_point_crs(
     if flat.is_geographic or not flat.is_projected:
         msg = f"{path}: {flat.name} has no x and y in metres: reproject the points, to UTM say"
         raise LidarError(msg)
-    xy_m = horizontal_unit(flat)
-    corner = (float(header.mins[0]) * xy_m, float(header.mins[1]) * xy_m)
+    (west, south), (east, north) = header.mins[:2].tolist(), header.maxs[:2].tolist()
+    bounds = west, south, east, north
+    taken = registered(flat, bounds) if epsg is None else agreeing(flat, epsg, bounds, path)
+    xy_m = horizontal_unit(taken)
     return PointCrs(
-        crs=metric_crs(flat, corner, path),
+        crs=metric_crs(taken, (west * xy_m, south * xy_m), path),
         xy_m=xy_m,
         z_m=height_unit_m(header, crs, xy_m, path, height_unit),
         vertical=vertical_name(crs),
+        note=note_on(flat, taken, bounds),
     )
 
 
@@ -150,15 +158,31 @@ def given_crs(epsg: int) -> pyproj.CRS:
         raise LidarError(msg) from error
 
 
-def refuse_other(stated: pyproj.CRS, epsg: int, path: Path) -> None:
-    """Refuse a code that contradicts a file.
+def agreeing(stated: pyproj.CRS, epsg: int, bounds: Bounds, path: Path) -> pyproj.CRS:
+    """Return the horizontal CRS of a code that a user stated beside the one of a file.
 
     Raises:
-        LidarError: it does.
+        LidarError: they do not agree within the bounds [unit of the file], or there is none.
     """
-    if not flat_part(stated).equals(flat_part(given_crs(epsg)), ignore_axis_order=True):
-        msg = f"{path} lies in {stated.name}, not in EPSG:{epsg}: leave --epsg out"
+    given = flat_part(given_crs(epsg))
+    if given.equals(stated, ignore_axis_order=True):
+        return given
+    distance_m = apart_m(stated, given, bounds)
+    if distance_m > SAME_M:
+        msg = (
+            f"{path} lies in {crs_words(stated)}, not in EPSG:{epsg} ({apart_words(distance_m)}): "
+            "leave --epsg out, or state one that agrees"
+        )
         raise LidarError(msg)
+    return given
+
+
+def note_on(stated: pyproj.CRS, taken: pyproj.CRS, bounds: Bounds) -> str | None:
+    """Return the line about a CRS that was taken for another, None where it is the same."""
+    if taken.equals(stated, ignore_axis_order=True):
+        return None
+    within = f"coordinates agree within {apart_m(stated, taken, bounds):.2f} m"
+    return f"{crs_words(stated)} is taken as {crs_words(taken)} ({taken.name}), {within}"
 
 
 def flat_part(crs: pyproj.CRS) -> pyproj.CRS:

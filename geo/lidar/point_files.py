@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import laspy
 import lazrs
 import numpy as np
 
+from geo.lidar.crs_agreement import crs_words
 from geo.lidar.errors import LidarError
 from geo.lidar.point_crs import PointCrs, read_point_crs
 
@@ -150,7 +152,15 @@ def read_headers(paths: Iterable[Path], settings: ChmSettings) -> list[PointFile
         raise LidarError(msg)
     for other in kept[1:]:
         refuse_mixed(kept[0], other)
+    say_crs_notes(kept)
     return kept
+
+
+def say_crs_notes(files: list[PointFile]) -> None:
+    """Say which CRSs were taken for others, once for all files of which that is so."""
+    for note, count in Counter(file.place.note for file in files if file.place.note).items():
+        first = next(file.path for file in files if file.place.note == note)
+        logger.info("%s%s: %s", first, f" and {count - 1} more" if count > 1 else "", note)
 
 
 def read_header(path: Path, settings: ChmSettings) -> PointFile:
@@ -195,7 +205,7 @@ def refuse_mixed(one: PointFile, other: PointFile) -> None:
         bare = next((file for file in (one, other) if file.place.crs is None), None)
         advice = "state it with --epsg" if bare else "reproject one"
         msg = (
-            f"{one.path} lies in {crs_words(one)}, {other.path} in {crs_words(other)}: "
+            f"{one.path} lies in {crs_words(here.crs)}, {other.path} in {crs_words(there.crs)}: "
             f"expected one CRS, {advice}"
         )
         raise LidarError(msg)
@@ -205,12 +215,6 @@ def refuse_mixed(one: PointFile, other: PointFile) -> None:
             f"{there.vertical}: expected one vertical datum, convert one"
         )
         raise LidarError(msg)
-
-
-def crs_words(file: PointFile) -> str:
-    """Return the CRS of a file in a few words."""
-    crs = file.place.crs
-    return crs.to_string()[:60] if crs else "no CRS"
 
 
 @contextmanager

@@ -30,7 +30,7 @@ class ChmSettings:
             None for all that the points cover.
         like: a raster whose grid the result has; None for edges on multiples of the resolution.
         left_out: ASPRS classes whose points are not looked at.
-        epsg: code of the CRS, for points that state none.
+        epsg: code of the CRS, for points that state none, or one that agrees with it.
         height_unit: unit of the heights that are read, instead of what the input states.
         normalised: whether heights are above ground already; None to find out.
         max_height_m: what stands higher above ground is no plant [m].

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,33 @@ STRIP_PX = 256
 FINER = 1.5
 """A terrain whose pixels are smaller by this factor is averaged, another is interpolated."""
 
+BELOW_M = 2.0
+"""A surface further below the ground than this is no noise and no rough ground [m]."""
+
+FEW, MOST = 0.01, 0.5
+"""Shares of the pixels that may lie so without a warning, and at all."""
+
+
+@dataclass(kw_only=True)
+class PixelTally:
+    """What is counted while heights are subtracted.
+
+    Attributes:
+        both: pixels for which both rasters have a height.
+        below: those of them whose surface lies more than 2 m below the ground.
+        too_high: those above the greatest height of a plant.
+    """
+
+    both: int = 0
+    below: int = 0
+    too_high: int = 0
+
+    def count(self, heights: Pixels, max_height_m: float) -> None:
+        """Count pixels (rows, columns) of surface less terrain [m], NaN where one is missing."""
+        self.both += int(np.isfinite(heights).sum())
+        self.below += int((heights < -BELOW_M).sum())
+        self.too_high += int((heights > max_height_m).sum())
+
 
 def surfaces_to_chm(
     dsm: str | Path,
@@ -67,7 +95,9 @@ def surfaces_to_chm(
 
     The terrain is brought there bilinearly, or as a mean where it is finer. Differences below zero
     become 0; those above ``max_height_m``, and pixels that either raster lacks, have no height.
-    Spikes and pits are in the surface model as they were left by whoever made it.
+    A surface more than 2 m below the ground is counted: above 1 % of the pixels there is a warning,
+    and on more than half of them the rasters are swapped or have two datums. Spikes and pits are in
+    the surface model as they were left by whoever made it.
 
     Args:
         dsm: raster of the heights of what stands on the ground.
@@ -92,12 +122,12 @@ def surfaces_to_chm(
         grid = grid_of(surface)
         rasters = new_rasters(folder, grid, settings)
         strips = -(-grid.height // STRIP_PX)
-        write_differences(
-            surface, terrain, rasters, settings, Steps(total=strips, progress=progress)
-        )
+        steps = Steps(total=strips, progress=progress)
+        tally = write_differences(surface, terrain, rasters, settings, steps)
+        refuse_other_places(tally, surface.name, terrain.name, settings)
         origin = ChmOrigin(
             sources=paths,
-            method=method_of(settings),
+            method=method_of(settings, tally),
             acquired=None,
             processed=datetime.now(UTC),
         )
@@ -130,13 +160,18 @@ def refuse_point_settings(settings: ChmSettings) -> None:
         raise LidarError(msg)
 
 
-def method_of(settings: ChmSettings) -> MethodReference:
+def method_of(settings: ChmSettings, tally: PixelTally) -> MethodReference:
     """Return how the heights were made."""
     return MethodReference(
         name="surface less terrain",
         lineage=LINEAGE,
         source_title="Source surface",
-        details={"max_height_m": settings.max_height_m},
+        details={
+            "pixels_with_both": tally.both,
+            "pixels_below_ground": tally.below,
+            "pixels_too_high": tally.too_high,
+            "max_height_m": settings.max_height_m,
+        },
     )
 
 
@@ -219,34 +254,65 @@ def write_differences(
     rasters: ChmRasters,
     settings: ChmSettings,
     steps: Steps,
-) -> None:
-    """Write surface less terrain strip by strip.
+) -> PixelTally:
+    """Write surface less terrain strip by strip, and return what was counted.
 
     Raises:
         MapFileError: there is no room for the result.
-        LidarError: the rasters do not touch.
     """
     encoding, grid = find_encoding(settings.encoding), rasters.heights.grid
     refuse_without_room(
         rasters.heights.data.parent, room_needed(grid, np.dtype(encoding.dtype).itemsize)
     )
     units = [height_unit_of(raster, settings.height_unit) for raster in (surface, terrain)]
-    known = 0
+    tally = PixelTally()
     with terrain_on(grid, terrain) as below:
         for row in range(0, grid.height, STRIP_PX):
             window = Window(0, row, grid.width, min(STRIP_PX, grid.height - row))
             heights = heights_in(surface, window) * units[0] - below(window) * units[1]
+            tally.count(heights, settings.max_height_m)
             heights[heights > settings.max_height_m] = np.nan
-            known += int(np.isfinite(heights).sum())
             heights = np.maximum(heights, 0).astype(np.float32)
             rasters.heights.write(row, encoding.encode(heights))
             steps.advance()
-    if not known:
+    return tally
+
+
+def refuse_other_places(
+    tally: PixelTally, surface: str, terrain: str, settings: ChmSettings
+) -> None:
+    """Refuse rasters whose difference can be no canopy, and warn where some of it can be none.
+
+    Raises:
+        LidarError: they share no height, or most of the surface lies below the ground.
+    """
+    if tally.below > MOST * tally.both:
         msg = (
-            f"{surface.name} and {terrain.name} share no pixel with a height up to "
+            f"{surface} lies more than {BELOW_M:g} m below {terrain} on {below_words(tally)}: "
+            "expected a surface above the ground; swap --dsm and --dtm, or bring both to one "
+            "vertical datum"
+        )
+        raise LidarError(msg)
+    if tally.both == tally.too_high:
+        msg = (
+            f"{surface} and {terrain} share no pixel with a height up to "
             f"{settings.max_height_m:g} m: expected one place and one datum"
         )
         raise LidarError(msg)
+    if tally.below > FEW * tally.both:
+        logger.warning(
+            "%s lies more than %g m below %s on %s, which became 0 m: see whether --dsm and --dtm "
+            "are swapped, or on two vertical datums",
+            surface,
+            BELOW_M,
+            terrain,
+            below_words(tally),
+        )
+
+
+def below_words(tally: PixelTally) -> str:
+    """Return on how many pixels the surface lies below the ground."""
+    return f"{tally.below:,} of {tally.both:,} pixels ({100 * tally.below / tally.both:.0f} %)"
 
 
 def heights_in(raster: DatasetReader, window: Window) -> Pixels:

@@ -67,7 +67,7 @@ class FileTally:
 
 @dataclass(kw_only=True)
 class Survey:
-    """What is counted while points are read.
+    """What is counted while points are read, and while heights are made of them.
 
     Attributes:
         read: points in all files.
@@ -77,6 +77,8 @@ class Survey:
         times: first and last GPS time [s]; infinite the wrong way round where none is known.
         undated: whether any file has no absolute times.
         tallies: what is counted of each file.
+        too_high: points in the result's pixels that stand higher above ground than plants.
+        isolated: points there that hang alone in the air.
     """
 
     read: int = 0
@@ -86,6 +88,8 @@ class Survey:
     times: tuple[float, float] = (np.inf, -np.inf)
     undated: bool = False
     tallies: list[FileTally] = field(default_factory=list)
+    too_high: int = 0
+    isolated: int = 0
 
     def begin(self, file: PointFile) -> None:
         """Note that the points of another file follow."""

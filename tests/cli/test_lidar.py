@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from rio_cogeo.cogeo import cog_validate
-from small_points import PLANT, forest, write_points
+from small_points import PLANT, cloud, forest, write_points
 
 import geo.lidar.chm
 
@@ -65,6 +68,54 @@ def test_surface_and_terrain_are_taken_too(tmp_path, points, canopy_command):
     with rasterio.open(tmp_path / "d.tif") as dataset:
         assert np.abs(dataset.read(1)).max() == 0
     assert not (tmp_path / "d.json").exists()
+
+
+def test_swapped_rasters_are_two_and_one_line(tmp_path, canopy_command):
+    ground, surface = tmp_path / "ground.tif", tmp_path / "surface.tif"
+    for path, height in ((ground, 700), (surface, 720)):
+        with rasterio.open(
+            path, "w", driver="GTiff", width=9, height=9, count=1, dtype="float32",
+            crs="EPSG:32611", transform=Affine(1, 0, 5e5, 0, -1, 4e6),
+        ) as file:  # fmt: skip
+            file.write(np.full((1, 9, 9), height, np.float32))
+    out = tmp_path / "chm.tif"
+    code, _, err = canopy_command("lidar", "chm", "--dsm", ground, "--dtm", surface, "-o", out)
+    assert (code, len(err.splitlines())) == (2, 1), err
+    assert "swap --dsm and --dtm" in err
+    assert set(tmp_path.iterdir()) == {ground, surface}
+    code, said, err = canopy_command(
+        "lidar", "chm", "--dsm", surface, "--dtm", ground, "-o", out, "--json"
+    )
+    assert code == 0
+    assert "81 in both, 0 more than 2 m below ground, 0 above 120 m" in err
+    assert json.loads(said)["method"]["pixels_below_ground"] == 0
+
+
+def test_elevations_taken_for_heights_are_two_and_one_line(tmp_path, points, canopy_command):
+    code, _, err = canopy_command(
+        "lidar", "chm", points, "-o", tmp_path / "chm.tif", "--normalised"
+    )
+    assert (code, len(err.splitlines())) == (2, 1), err
+    assert list(tmp_path.iterdir()) == [points]
+
+
+def test_what_is_left_out_for_its_height_is_said(tmp_path, canopy_command):
+    spikes = cloud(np.arange(20).reshape(10, 2) + 0.4, 1500.0, PLANT)
+    path = write_points(tmp_path / "p.laz", np.concatenate([forest(), spikes]))
+    code, _, err = canopy_command("lidar", "chm", path, "-o", tmp_path / "chm.tif")
+    assert code == 0
+    assert "0 left out, 10 above 120 m, 0 isolated" in err
+
+
+def test_a_truncated_file_is_two_and_one_line(tmp_path, points):
+    points.write_bytes(points.read_bytes()[: points.stat().st_size * 2 // 3])
+    # In a process of its own: in this one pytest takes what libraries log.
+    command = [sys.executable, "-c", "from cli.app import main; main()", "lidar", "chm", points]
+    ended = subprocess.run(
+        [*command, "-o", tmp_path / "chm.tif"], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1), ended.stderr
+    assert "points.laz cannot be read" in ended.stderr
 
 
 def test_classes_can_be_chosen(tmp_path, points, canopy_command):

@@ -135,8 +135,29 @@ def test_a_pit_in_a_crown_is_filled_and_a_gap_beside_it_is_not(tmp_path):
 def test_birds_and_clouds_are_left_out(tmp_path):
     points = forest()
     birds = cloud(np.array([[5.3, 5.3], [33.2, 20.4]]), [1060.0, 1500.0], PLANT)
-    heights, _ = chm_of(write_points(tmp_path / "p.laz", np.concatenate([points, birds])))
-    assert heights.max() < 18.1
+    path = write_points(tmp_path / "p.laz", np.concatenate([points, birds]))
+    for limits in (None, SMALL):
+        heights, report = chm_of(path, limits)
+        assert heights.max() < 18.1
+        details = report.origin.method.details
+        assert (details["points_too_high"], details["points_isolated"]) == (1, 1)
+
+
+def test_elevations_taken_for_heights_are_refused_and_leave_nothing(tmp_path):
+    path = write_points(tmp_path / "p.laz", forest())
+    with pytest.raises(
+        LidarError, match=r"5,324 points stand more than 120 m .* --normalised .* --max-height"
+    ) as error:
+        chm_of(path, normalised=True)
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_pixels_without_a_point_are_refused(tmp_path):
+    path = write_points(tmp_path / "p.las", cloud(np.array([[0, 5], [115, 5]]), 100.0, GROUND))
+    with pytest.raises(LidarError, match="change --bounds or --like"):
+        chm_of(path, bounds=(WEST + 100, SOUTH, WEST + 110, SOUTH + 10))
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_low_noise_is_ground_level(tmp_path):
@@ -270,9 +291,83 @@ def test_a_crs_that_has_no_metres_is_refused(tmp_path, crs, said):
         chm_of(write_points(tmp_path / "p.laz", points, crs=crs))
 
 
+OWN_UTM = (
+    'PROJCS["UTM 11N of our own",GEOGCS["UTM 11N of our own",DATUM["{datum}",SPHEROID["GRS80",'
+    '6378137,{flattening}]],PRIMEM["Greenwich",0],UNIT["Degree",0.0174532925199433]],'
+    'PROJECTION["Transverse_Mercator"],PARAMETER["latitude_of_origin",0],'
+    'PARAMETER["central_meridian",-117],PARAMETER["scale_factor",0.9996],'
+    'PARAMETER["false_easting",500000],PARAMETER["false_northing",0],UNIT["Meter",1]]'
+)
+"""A UTM zone that no register has, as surveyors write it."""
+
+
+def own_utm(datum="ITRF_00", flattening=298.2572221):
+    return pyproj.CRS.from_wkt(OWN_UTM.format(datum=datum, flattening=flattening))
+
+
 def test_a_code_that_contradicts_the_file_is_refused(tmp_path):
-    with pytest.raises(LidarError, match="leave --epsg out"):
-        chm_of(write_points(tmp_path / "p.laz", forest()), epsg=32612)
+    for crs, words in ((32611, "EPSG:32611"), (own_utm(), "UTM 11N of our own")):
+        path = write_points(tmp_path / "p.laz", forest(), crs=crs)
+        said = rf"lies in {words}, not in EPSG:32612 \(\d\d\d,\d\d\d m apart\): leave --epsg out"
+        with pytest.raises(LidarError, match=said):
+            chm_of(path, epsg=32612)
+    with pytest.raises(LidarError, match="in another unit"):
+        chm_of(path, epsg=2227)
+
+
+def test_a_code_that_agrees_with_a_file_is_taken_and_said(tmp_path, caplog):
+    caplog.set_level("INFO")
+    path = write_points(tmp_path / "p.laz", forest(), crs=own_utm("SOMEWHERE"))
+    unknown, report = chm_of(path)
+    assert report.grid.crs.to_epsg() is None
+    heights, report = chm_of(path, epsg=26911)
+    assert report.grid.crs.to_epsg() == 26911
+    np.testing.assert_array_equal(heights, unknown)
+    (note,) = [line for line in caplog.messages if "is taken as" in line]
+    assert "UTM 11N of our own is taken as EPSG:26911" in note
+    assert "agree within 0.00 m" in note
+
+
+@pytest.mark.parametrize(
+    ("datum", "flattening", "code", "said"),
+    [
+        ("ITRF_00", 298.2572221, 32611, True),
+        ("D_WGS_1984", 298.257223563, 32611, False),  # only its name is its own
+        ("NAD_1983_CORS96", 298.257222101, 26911, True),
+        ("SOMEWHERE", 298.2572221, None, False),
+        ("ITRF_00", 294.98, None, False),
+    ],
+)
+def test_a_crs_of_its_own_becomes_the_registered_one(
+    tmp_path, caplog, datum, flattening, code, said
+):
+    caplog.set_level("INFO")
+    crs = own_utm(datum, flattening)
+    write_points(tmp_path / "a.laz", forest(), crs=crs)
+    write_points(tmp_path / "b.laz", forest(), crs=crs)
+    _, report = chm_of(tmp_path)
+    assert report.grid.crs.to_epsg() == code
+    notes = [line for line in caplog.messages if "is taken as" in line]
+    assert len(notes) == said
+    assert all("a.laz and 1 more: UTM 11N of our own is taken as" in note for note in notes)
+
+
+def test_another_raster_in_a_crs_that_agrees_gives_the_pixels(tmp_path, caplog):
+    caplog.set_level("INFO")
+    heights, report = chm_of(write_points(tmp_path / "p.laz", forest()))
+    shutil.copy(report.files.chm, tmp_path / "like.tif")
+    path = write_points(tmp_path / "p.laz", forest(), crs=own_utm("SOMEWHERE"))
+    like, report = chm_of(path, like=tmp_path / "like.tif")
+    np.testing.assert_array_equal(like, heights)
+    assert report.grid.crs.to_epsg() == 32611
+    assert "in EPSG:32611, the points in UTM 11N of our own: taken as one" in caplog.text
+    options = {"driver": "GTiff", "width": 40, "height": 30, "count": 1, "dtype": "uint8"}
+    place = {"crs": "EPSG:32612", "transform": report.grid.transform}
+    with rasterio.open(tmp_path / "like.tif", "w", **options, **place):
+        pass
+    with pytest.raises(LidarError, match="EPSG:32612, the points in UTM 11N of our own") as error:
+        chm_of(path, like=tmp_path / "like.tif")
+    assert len(str(error.value)) < 300
 
 
 @pytest.mark.parametrize("name", ["p.las", "p.laz"])

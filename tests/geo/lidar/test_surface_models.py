@@ -89,6 +89,57 @@ def test_rasters_that_do_not_belong_together_are_refused(tmp_path, pair, change,
     assert set(tmp_path.iterdir()) == before
 
 
+def sunk(tmp_path, dsm, share, depth_m):
+    """The DSM, lowered in the first share of its rows."""
+    with rasterio.open(dsm) as file:
+        heights, transform = file.read(1), file.transform
+    lowered = heights[: round(share * len(heights))]
+    lowered[lowered != -9999] -= depth_m
+    return write_raster(tmp_path / "sunk.tif", heights, transform)
+
+
+def on_one_grid(tmp_path):
+    """A DSM and a DTM of a forest that covers 60 of 100 pixels."""
+    ground, transform = np.full((10, 10), 700.0), Affine(1, 0, 5e5, 0, -1, 4e6)
+    surface = ground.copy()
+    surface[:6] += 15
+    dsm = write_raster(tmp_path / "dsm.tif", surface, transform)
+    return dsm, write_raster(tmp_path / "dtm.tif", ground, transform)
+
+
+def test_swapped_rasters_are_refused_and_leave_nothing(tmp_path):
+    dsm, dtm = on_one_grid(tmp_path)
+    with pytest.raises(
+        LidarError,
+        match=r"dtm\.tif lies more than 2 m below .*dsm\.tif on 60 of 100 pixels \(60 %\): .* swap",
+    ) as error:
+        surfaces_to_chm(dtm, dsm, tmp_path / "chm.tif")
+    assert "\n" not in str(error.value)
+    assert set(tmp_path.iterdir()) == {dsm, dtm}
+
+
+def test_a_surface_on_another_datum_is_refused(tmp_path, pair):
+    with pytest.raises(LidarError, match="one vertical datum"):
+        surfaces_to_chm(sunk(tmp_path, pair[0], 1, 30), pair[1], tmp_path / "chm.tif")
+    assert not (tmp_path / "chm.tif").exists()
+
+
+@pytest.mark.parametrize(("share", "warned"), [(1 / 60, True), (0.0, False), (0.45, True)])
+def test_a_surface_below_ground_here_and_there_is_counted(tmp_path, pair, share, warned, caplog):
+    # 5 of the 60 rows of the pair lie 3 m below the ground already.
+    dsm, dtm, _ = pair
+    with rasterio.open(dsm) as file:
+        heights, transform = file.read(1), file.transform
+    heights[40:45] += 3
+    dsm = write_raster(tmp_path / "flat.tif", heights, transform)
+    report = surfaces_to_chm(sunk(tmp_path, dsm, share, 30), dtm, tmp_path / "chm.tif")
+    details = report.origin.method.details
+    below = round(60 * share) * 50
+    assert (details["pixels_with_both"], details["pixels_below_ground"]) == (2999, below)
+    assert details["pixels_too_high"] == 1
+    assert ("see whether --dsm and --dtm are swapped" in caplog.text) == warned
+
+
 def test_what_is_about_points_is_refused(tmp_path, pair):
     dsm, dtm, _ = pair
     with pytest.raises(LidarError, match=r"--resolution, --density with --dsm"):
