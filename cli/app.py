@@ -28,7 +28,7 @@ from geo.errors import ConnectionLostError, GeoError, MapFileError
 from geo.gedi.errors import DownloadError, GranuleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 DONE, FAILED, WRONG, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -115,9 +115,18 @@ def main() -> NoReturn:
             raise
         code = explain(error)
     if code == INTERRUPTED:  # raised, or made an exit code by Typer
-        say("interrupted: no half-written file was left; maps and training go on with --resume")
+        goes_on = "; the same command with --resume goes on" if takes_resume(sys.argv[1:]) else ""
+        say(f"interrupted: no half-written file was left{goes_on}")
     sys.stdout.flush()
     sys.exit(code)
+
+
+def takes_resume(words: Sequence[str]) -> bool:
+    """Whether the command that these words ask for has an option --resume."""
+    command = typer.main.get_command(app)
+    for word in words:
+        command = getattr(command, "commands", {}).get(word, command)
+    return any("--resume" in option.opts for option in command.params)
 
 
 def explain(error: Exception) -> int:

@@ -11,7 +11,7 @@ import typer
 from cli.chips import RegisterChoice
 from cli.console import print_json, progress_bar, say, show_notes
 from cli.map import DeviceChoice, RadiometryChoice
-from cli.options import Colours, Debug, Quiet  # noqa: TC001 - Typer reads the annotations
+from cli.options import PAIRS_HELP, Colours, Debug, Quiet
 
 if TYPE_CHECKING:
     from canopy.calibration.report import CalibrationReport
@@ -30,8 +30,7 @@ def calibrate_model(
         list[str],
         typer.Argument(
             metavar="PAIRS...",
-            help="IMAGE=HEIGHTS, folders of plots (rgb.tif beside chm.tif), or CSV tables. The "
-            "model must not have learned from them.",
+            help=f"{PAIRS_HELP} The model must not have learned from them.",
         ),
     ],
     model: Annotated[

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from cli.console import print_json, progress_bar, say, show_notes
-from cli.options import Debug, Quiet, parse_three
+from cli.options import PAIRS_HELP, Debug, Quiet, parse_three
+
+SHARES = "the shares of train, val and test, such as 0.8,0.1,0.1"
 
 
 class RegisterChoice(StrEnum):
@@ -23,10 +25,7 @@ class RegisterChoice(StrEnum):
 def cut_chips(
     pairs: Annotated[
         list[str],
-        typer.Argument(
-            metavar="PAIRS...",
-            help="IMAGE=HEIGHTS, folders of plots (rgb.tif beside chm.tif), or CSV tables.",
-        ),
+        typer.Argument(metavar="PAIRS...", help=PAIRS_HELP),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="SET", help="Folder of the set.")
@@ -75,7 +74,7 @@ def cut_chips(
         tile_px=tile,
         block_m=block,
         guard_m=guard,
-        shares=parse_three("--shares", shares) or (0.8, 0.1, 0.1),
+        shares=parse_three("--shares", shares, SHARES) or ChipSettings.shares,
         least_known=least_known,
         collages=collages,
         register=register.value,

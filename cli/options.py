@@ -18,6 +18,12 @@ Colours = Annotated[
     ),
 ]
 
+PAIRS_HELP = (
+    "IMAGE=HEIGHTS; folders of plots (rgb.tif, image.tif or imagery.tif beside chm.tif or "
+    "height.tif); or CSV tables (image, heights, and where known name and site). A plot without a "
+    "name is called as its image, or as the folder of one that is called rgb, image or imagery."
+)
+
 
 def parse_bands(text: str | None) -> tuple[int, ...] | None:
     """Return the bands of a text such as ``3,2,1``.
@@ -34,8 +40,15 @@ def parse_bands(text: str | None) -> tuple[int, ...] | None:
         raise typer.BadParameter(msg) from error
 
 
-def parse_three(option: str, text: str | None) -> tuple[float, float, float] | None:
+def parse_three(
+    option: str, text: str | None, meaning: str = "of red, green and blue in [0, 1]"
+) -> tuple[float, float, float] | None:
     """Return the three numbers of a text such as ``0.420,0.411,0.296``.
+
+    Args:
+        option: what the user wrote before it.
+        text: what the user wrote.
+        meaning: what the numbers are, said where there are others.
 
     Raises:
         BadParameter: it has others.
@@ -43,11 +56,11 @@ def parse_three(option: str, text: str | None) -> tuple[float, float, float] | N
     if text is None:
         return None
     try:
-        red, green, blue = (float(part) for part in text.split(","))
+        first, second, third = (float(part) for part in text.split(","))
     except ValueError as error:
-        msg = f"{option} {text}: expected three numbers, of red, green and blue in [0, 1]"
+        msg = f"{option} {text}: expected three numbers, {meaning}"
         raise typer.BadParameter(msg) from error
-    return red, green, blue
+    return first, second, third
 
 
 def parse_date(option: str, text: str | None) -> datetime | None:

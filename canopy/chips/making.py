@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections import defaultdict
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from canopy.chips.chip import Chip, Piece, as_chip
 from canopy.chips.chip_set import INDEX_FILE, ChipSet, write_chips, write_settings
 from canopy.chips.collages import collages
 from canopy.chips.pairing import find_pairs
-from canopy.chips.reading import open_pair
+from canopy.chips.reading import TALLEST_M, open_pair
 from canopy.chips.registering import register_pairs
 from canopy.chips.settings import SPLITS, ChipSettings
 from canopy.chips.splitting import LEFT_OUT, deal
@@ -30,13 +31,15 @@ from geo.outputs import refuse_missing_folder
 from geo.whole_file import whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from canopy.chips.pairing import PairFiles
     from canopy.chips.reading import OpenPair
 
     Progress = Callable[[int, int], None]
+
+log = logging.getLogger(__name__)
 
 WGS84 = "EPSG:4326"
 
@@ -144,51 +147,79 @@ def put_in_place(part: Path, output: Path) -> None:
 def survey_pairs(
     pairs: list[PairFiles], settings: ChipSettings, done: Callable[[int], None]
 ) -> Survey:
-    """Look where each pair has lidar.
+    """Look where each pair has lidar; warn of heights that no tree has.
 
     Raises:
         SettingsError: none has enough.
         GeoError: a file cannot be read.
     """
     windows: list[ChipWindow] = []
-    acquired = []
+    acquired: list[str] = []
+    beyond: dict[Path, float] = {}
     for number, files in enumerate(pairs):
         with open_pair(files, settings.gsd_m) as pair:
             taken = acquisition_from_tags(pair.scene.tags)
             acquired.append(taken.moment.date().isoformat() if taken else "")
-            windows += windows_of(pair, number, settings)
+            found, height = windows_of(pair, number, settings)
+        windows += found
+        if height:
+            beyond[files.heights] = height
         done(number + 1)
     if not windows:
-        msg = (
-            f"no window of {len(pairs)} pairs has lidar on {settings.least_known:.0%} of it: "
-            "do images and heights lie on the same ground?"
-        )
+        why = words_beyond(beyond) or "do images and heights lie on the same ground?"
+        share = f"{settings.least_known:.0%}"
+        msg = f"no window of {len(pairs)} pairs has lidar on {share} of it: {why}"
         raise SettingsError(msg)
+    if beyond:
+        log.warning("%s", words_beyond(beyond))
     return Survey(pairs=pairs, windows=windows, acquired=acquired)
 
 
-def windows_of(pair: OpenPair, number: int, settings: ChipSettings) -> Iterator[ChipWindow]:
-    """Yield the windows of a pair where enough is known."""
+def words_beyond(heights: Mapping[Path, float]) -> str:
+    """Say which files have heights that no tree has [m], and what to do; empty if none has."""
+    if not heights:
+        return ""
+    path, height = next(iter(heights.items()))
+    more = f" (and so in {len(heights) - 1} more)" if len(heights) > 1 else ""
+    return (
+        f"{path} has heights such as {height:.0f} m{more}: beyond {-TALLEST_M:g} to {TALLEST_M:g} "
+        "m they are taken as no data; expected metres above the ground, not above the sea, and "
+        "missing pixels declared as nodata"
+    )
+
+
+def windows_of(
+    pair: OpenPair, number: int, settings: ChipSettings
+) -> tuple[list[ChipWindow], float]:
+    """Return the windows of a pair where enough is known, and a height that no tree has.
+
+    The height is the one farthest from 0 [m], 0 if there is none.
+    """
     rows, columns = pair.grid.shape
     height, width = min(settings.tile_px, rows), min(settings.tile_px, columns)
+    windows, beyond = [], 0.0
     for row in starts(rows, settings.tile_px):
-        known = pair.read(row, height).known
+        strip = pair.read(row, height)
+        beyond = max(beyond, strip.beyond_m, key=abs)
         for column in starts(columns, settings.tile_px):
-            share = float(known[:, column : column + width].mean())
+            share = float(strip.known[:, column : column + width].mean())
             if share < settings.least_known:
                 continue
             grid = pair.grid.part(row, column, height, width)
-            yield ChipWindow(
-                pair=number,
-                site=pair.files.site,
-                row=row,
-                column=column,
-                height=height,
-                width=width,
-                grid=grid,
-                known=share,
-                block=block_of(grid, settings.block_m),
+            windows.append(
+                ChipWindow(
+                    pair=number,
+                    site=pair.files.site,
+                    row=row,
+                    column=column,
+                    height=height,
+                    width=width,
+                    grid=grid,
+                    known=share,
+                    block=block_of(grid, settings.block_m),
+                )
             )
+    return windows, beyond
 
 
 def cut_all(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from geo.scene_reader import StripReader
 
 TALLEST_M = 120.0
-"""No tree is taller: a height above it, or below its negative, is a gap or an artefact."""
+"""No tree is taller: a height from it on, or as far below 0, is a gap or an artefact."""
 COARSEST = 3.0
 """Imagery whose pixels are larger than so many of the chips' is refused."""
 
@@ -45,11 +45,13 @@ class Strip:
         image: red, green, blue (3, rows, columns), uint8; 0 where it is not known.
         heights: canopy heights [m] (rows, columns); 0 where they are not known.
         known: (rows, columns), True where both are known.
+        beyond_m: of the heights that no tree has the one farthest from 0 [m]; 0 if there is none.
     """
 
     image: npt.NDArray[np.uint8]
     heights: npt.NDArray[np.float32]
     known: Mask
+    beyond_m: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +86,20 @@ class OpenPair:
             msg = f"{self.files.heights} cannot be read to its end ({error}): is it whole?"
             raise SceneError(msg) from error
         metres = stored.filled(0).astype(np.float32) * self.lidar.scales[0] + self.lidar.offsets[0]
-        known = ~np.ma.getmaskarray(stored) & np.isfinite(metres) & (np.abs(metres) < TALLEST_M)
-        known &= raster.valid
+        stated = ~np.ma.getmaskarray(stored) & np.isfinite(metres)
+        plausible = np.abs(metres) < TALLEST_M
+        known = stated & plausible & raster.valid
         return Strip(
             image=np.where(raster.valid, raster.pixels, 0).astype(np.uint8),
             heights=np.where(known, np.maximum(metres, 0), 0).astype(np.float32),
             known=known,
+            beyond_m=farthest(metres[stated & ~plausible]),
         )
+
+
+def farthest(heights: npt.NDArray[np.float32]) -> float:
+    """Return of heights (n,) the one farthest from 0; 0 if there is none."""
+    return float(heights[np.abs(heights).argmax()]) if heights.size else 0.0
 
 
 @contextmanager

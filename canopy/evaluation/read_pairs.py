@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from canopy.chips.pairing import GENERIC
 from canopy.errors import SettingsError
 from canopy.evaluation.area_means import (
     NO_SHIFT,
@@ -287,15 +288,16 @@ def has_one_band(path: str) -> bool:
 def name_sites(paths: Sequence[str]) -> list[str]:
     """Return a short name for each file, all different: its stem, its folder, or more of its path.
 
-    ``teak/044/chm.tif`` and ``teak/050/chm.tif`` become ``044`` and ``050``.
+    ``teak/044/chm.tif`` and ``teak/050/chm.tif`` become ``044`` and ``050``, and one of them alone
+    ``044``, as ``chm`` says nothing of the place.
     """
     parts = [Path(path).with_suffix("").parts for path in paths]
     stems = [part[-1] for part in parts]
-    if len(set(stems)) == len(paths):
-        return stems
     folders = [part[-2] if len(part) > 1 else part[-1] for part in parts]
-    if len(set(folders)) == len(paths):
-        return folders
+    generic = all(stem.lower() in GENERIC for stem in stems)
+    for names in (folders, stems) if generic else (stems, folders):
+        if len(set(names)) == len(paths):
+            return names
     shared = 0
     while len({part[: shared + 1] for part in parts}) == 1:
         shared += 1

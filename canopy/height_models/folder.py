@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from itertools import chain
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -38,6 +38,12 @@ OLD_HEAD = "bins"
 
 UNBUILDABLE = (ValueError, TypeError, RuntimeError, ArithmeticError, MemoryError)
 """What torch, timm and others raise where sizes make no sense."""
+
+WORDS: dict[object, str] = {
+    str: "text", int: "a whole number", float: "a number", bool: "true or false",
+    NoneType: "empty", list: "a list", dict: "an object",
+}  # fmt: skip
+"""What the types of parsed values are called to a person."""
 
 Settings = TypeVar("Settings")
 
@@ -103,42 +109,86 @@ def read_config(path: Path) -> tuple[ModelCard, Architecture]:
     architecture = values.pop("architecture")
     if isinstance(architecture, dict) and OLD_HEAD in architecture:
         architecture.setdefault("head", architecture.pop(OLD_HEAD))
-    return build(ModelCard, values, path), build(Architecture, architecture, path)
+    return build(ModelCard, values, path), build(Architecture, architecture, path, "architecture")
 
 
-def build(kind: type[Settings], values: object, path: Path) -> Settings:
+def build(kind: type[Settings], values: object, path: Path, part: str = "") -> Settings:
     """Make a settings dataclass, and those inside it, from parsed JSON; nothing unknown passes.
+
+    Args:
+        kind: the dataclass.
+        values: what was parsed.
+        path: the file that it came from.
+        part: which part of the file it is, such as ``architecture.encoder``; empty for all.
 
     Raises:
         ModelError: a field is unknown or missing, or its value is refused.
     """
-    if not isinstance(values, dict):
-        msg = f"{path}: {kind.__name__} is {type(values).__name__}, expected an object"
-        raise ModelError(msg)
-    known = [item.name for item in fields(kind)]  # type: ignore[arg-type]
-    if difference := key_differences(list(values), list(values.keys() & set(known))):
-        msg = f"{path}: {kind.__name__} has unknown fields ({difference}): remove them"
-        raise ModelError(msg)
+    where = f"{path}: {part}" if part else str(path)
     hints = get_type_hints(kind)
-    converted: dict[str, Any] = {}
-    for name, value in values.items():
-        hint = hints[name]
-        if (items := item_class(hint)) and isinstance(value, list):
-            converted[name] = tuple(build(items, item, path) for item in value)
-            continue
-        if settings := settings_class(hint, value, f"{path}: {name}"):
-            converted[name] = build(settings, value, path)
-            continue
-        converted[name] = tuple(value) if isinstance(value, list) else value
-        if not fits(converted[name], hint):
-            wanted = getattr(hint, "__name__", None) if isinstance(hint, type) else None
-            msg = f"{path}: {name} is {value!r}, expected {wanted or hint}"
-            raise ModelError(msg)
+    converted = {
+        name: convert(hints[name], value, path, f"{part}.{name}" if part else name)
+        for name, value in checked_fields(kind, values, where).items()
+    }
     try:
         return kind(**converted)
     except (TypeError, ValueError) as error:
-        msg = f"{path}: {kind.__name__} cannot be made ({error})"
+        msg = f"{where} is refused ({error})"
         raise ModelError(msg) from error
+
+
+def checked_fields(kind: type[Any], values: object, where: str) -> dict[str, Any]:
+    """Return the fields of parsed settings.
+
+    Raises:
+        ModelError: they are no object, one is unknown, or one without a default is missing.
+    """
+    known = fields(kind)
+    names = [item.name for item in known]
+    if not isinstance(values, dict):
+        found = WORDS.get(type(values), "unknown")
+        msg = f"{where} is {found}, expected an object with {', '.join(names)}"
+        raise ModelError(msg)
+    if difference := key_differences(list(map(str, values)), list(values.keys() & set(names))):
+        msg = f"{where} has unknown fields ({difference}): remove them"
+        raise ModelError(msg)
+    needed = [item.name for item in known if item.default is item.default_factory is MISSING]
+    if missing := [name for name in needed if name not in values]:
+        msg = f"{where} lacks {', '.join(missing)}: add {'it' if len(missing) == 1 else 'them'}"
+        raise ModelError(msg)
+    return values
+
+
+def convert(hint: Any, value: Any, path: Path, part: str) -> Any:  # noqa: ANN401 - any type
+    """Return a parsed value as a field has it: dataclasses made, lists as tuples.
+
+    Raises:
+        ModelError: it does not fit the type of the field.
+    """
+    if (items := item_class(hint)) and isinstance(value, list):
+        return tuple(build(items, item, path, f"{part}[{i}]") for i, item in enumerate(value))
+    if settings := settings_class(hint, value, f"{path}: {part}"):
+        return build(settings, value, path, part)
+    converted = tuple(value) if isinstance(value, list) else value
+    if not fits(converted, hint):
+        found = "empty" if value is None else repr(value)
+        msg = f"{path}: {part} is {found}, expected {words_of(hint)}"
+        raise ModelError(msg)
+    return converted
+
+
+def words_of(hint: Any) -> str:  # noqa: ANN401 - a type
+    """Say in plain words what fits a type: class, literal, or tuple or union of such."""
+    kind, inside = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return f"one of {', '.join(map(str, inside))}"
+    if kind is UnionType:
+        return " or ".join(map(words_of, inside))
+    if kind is tuple and inside[-1] is Ellipsis:
+        return f"a list, each {words_of(inside[0])}"
+    if kind is tuple:
+        return f"a list of {len(inside)}, each {' or '.join(dict.fromkeys(map(words_of, inside)))}"
+    return WORDS.get(hint, "an object")
 
 
 def item_class(hint: Any) -> type[Any] | None:  # noqa: ANN401 - a type

@@ -31,4 +31,4 @@ def read_configuration(kind: type[Settings], path: Path) -> Settings:
         reason = " ".join(str(error).split())
         msg = f"{path} cannot be read as YAML ({reason}): expected a configuration of training"
         raise SettingsError(msg) from error
-    return build(kind, values or {}, path)
+    return build(kind, {} if values is None else values, path)

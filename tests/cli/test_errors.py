@@ -178,6 +178,34 @@ def test_a_failed_run_is_one(fails, scene, constant, error, said):
     assert list(scene.parent.iterdir()) == [scene]
 
 
+def stop(*_, **__):
+    """End a run as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_map_says_how_to_go_on(canopy_command, scene, out, constant):
+    constant.network.forward = stop
+    code, _, err = canopy_command("map", scene, "-o", out)
+    assert code == 130
+    assert err.splitlines()[-1].endswith("; the same command with --resume goes on")
+
+
+@pytest.mark.parametrize(
+    ("step", "arguments"),
+    [
+        ("geo.simulation.worlds.make_worlds", ["simulate", "-o", "worlds", "--seed", "1"]),
+        ("canopy.registration.register", ["register", "map", "train"]),
+    ],
+)
+def test_an_interrupted_command_that_cannot_go_on_promises_nothing(
+    canopy_command, monkeypatch, step, arguments
+):
+    monkeypatch.setattr(step, stop)
+    code, out, err = canopy_command(*arguments)
+    assert (code, out) == (130, "")
+    assert err.splitlines()[-1] == "interrupted: no half-written file was left"
+
+
 def test_a_traceback_is_shown_where_asked(scene, out, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["canopy", "map", str(scene), "-o", str(out), "--debug",
                                       "--model", "none"])  # fmt: skip

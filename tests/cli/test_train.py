@@ -225,7 +225,14 @@ def test_fine_chips_are_refused_until_treeless_scenes_are_left_out(canopy_comman
         ({"start": {"model": "canopy-gigantic"}}, "no model canopy-gigantic"),
         ({"sampling": {"crop_px": 33}}, "multiples of"),
         ({"sampling": {"crop_px": 96}}, "up to the 64 px"),
-        ({"loss": {"main": "magic"}}, "main"),
+        (
+            {"loss": {"main": "magic"}},
+            "loss.main is 'magic', expected one of curriculum, silog, charbonnier, huber$",
+        ),
+        ({"loss": {"bins": "few"}}, "loss.bins is 'few', expected a number$"),
+        ({"run": {"steps": None}}, "run.steps is empty, expected a whole number$"),
+        ({"loss": "huber"}, "loss is text, expected an object with main, bins"),
+        ({"chips": 3}, "chips is 3, expected text$"),
         ({"run": {"steps": 0}}, "steps of 0"),
         (
             {
@@ -244,6 +251,20 @@ def test_what_cannot_be_trained_is_refused_in_one_line(canopy_command, tmp_path,
     assert re.search(said, err)
     assert len(err.splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("written", ["", "# later\n", "run: {steps: 3}\n"])
+def test_a_configuration_says_what_it_lacks(canopy_command, tmp_path, written):
+    (tmp_path / "run.yaml").write_text(written)
+    code, _, err = canopy_command("train", "decoder", tmp_path / "run.yaml", "-o", tmp_path / "run")
+    assert (code, err) == (2, f"error: {tmp_path / 'run.yaml'} lacks chips: add it\n")
+
+
+def test_a_configuration_that_is_a_list_is_refused(canopy_command, tmp_path):
+    (tmp_path / "run.yaml").write_text("[]\n")
+    code, _, err = canopy_command("train", "decoder", tmp_path / "run.yaml", "-o", tmp_path / "run")
+    assert code == 2
+    assert "run.yaml is a list, expected an object with chips, start, loss" in err
 
 
 def test_a_file_where_the_folder_shall_stand_is_one_line(canopy_command, tmp_path):

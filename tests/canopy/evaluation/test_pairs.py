@@ -293,6 +293,13 @@ def test_sites_have_the_shortest_name_that_tells_them_apart():
     assert name_sites(["chm.tif"]) == ["chm"]
 
 
+def test_a_site_alone_has_the_name_that_it_has_among_others():
+    assert name_sites(["teak/TEAK_043/chm.tif"]) == ["TEAK_043"]
+    assert name_sites(["x/a/chm.tif", "x/b/height.tif"]) == ["a", "b"]
+    assert name_sites(["x/a/chm.tif", "x/a/height.tif"]) == ["chm", "height"]
+    assert name_sites(["teak/plot-43.tif"]) == ["plot-43"]
+
+
 def test_what_is_no_raster_of_heights_is_refused_in_one_line(tmp_path):
     text = tmp_path / "text.tif"
     text.write_text("no raster")
