@@ -45,8 +45,9 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(pairs, tmp_path, stopped_at):
     broken = tmp_path / "broken"
     with pytest.raises(KeyboardInterrupt):
         fit(pairs, recipe, broken, held_out=pairs[:1], progress=stop)
-    with pytest.raises(OutputError, match="--resume"):
-        fit(pairs, recipe, broken, held_out=pairs[:1])
+    if stopped_at > 1:  # before the first record nothing is lost by beginning anew
+        with pytest.raises(OutputError, match="--resume"):
+            fit(pairs, recipe, broken, held_out=pairs[:1])
     told = []
     fit(pairs, recipe, broken, held_out=pairs[:1], resume=True, progress=lambda *s: told.append(s))
     assert told[0] == (1 if stopped_at < 3 else 4, 6)
