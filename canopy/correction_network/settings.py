@@ -97,8 +97,8 @@ class FieldSettings:
     def least_change_of(self, card: CorrectionCard) -> float:
         """Return the log factor up to which nothing is changed, for a network.
 
-        By default twice what the network is off in a whole forest, as forests kept
-        aside told, and 0.05 at least.
+        By default twice what the network is off in a whole forest, as forests kept aside told,
+        and 0.05 at least.
         """
         if self.least_change is not None:
             return self.least_change

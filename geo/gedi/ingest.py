@@ -298,17 +298,17 @@ def _summed(before: list[Removed], more: list[Removed]) -> list[Removed]:
 
 def _nothing_left(report: IngestReport, settings: IngestSettings) -> str:
     """Say why no shot is left, and what to do."""
-    causes = {
-        f"{report.broken} could not be read ({'; '.join(report.faults[:3])})": report.broken,
-        f"{report.no_place} have no coordinates": report.no_place,
-        f"{report.outside} lie outside --area {settings.area}, try another": report.outside,
-        **{
-            f"{each.in_turn} are removed by {each.keeps!r} of --preset {settings.preset}, relax it":
-            each.in_turn
-            for each in report.removed
-        },
-    }  # fmt: skip
-    told = [cause for cause, shots in sorted(causes.items(), key=lambda each: -each[1]) if shots]
+    causes = [
+        (report.broken, f"could not be read ({'; '.join(report.faults[:3])})"),
+        (report.no_place, "have no coordinates"),
+        (report.outside, f"lie outside --area {settings.area}, try another"),
+    ]
+    causes += [
+        (each.in_turn, f"are removed by {each.keeps!r} of --preset {settings.preset}, relax it")
+        for each in report.removed
+    ]
+    causes.sort(key=lambda cause: -cause[0])
+    told = [f"{shots} {why}" for shots, why in causes if shots]
     if not told:
-        told = [*report.faults[:3], "the granules hold no shots"][:1]
+        told = [*report.faults[:1], "the granules hold no shots"][:1]
     return f"none of {report.read} shots is left: {'; '.join(told)}"

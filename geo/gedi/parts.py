@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from geo.gedi.beams import Findings
 from geo.gedi.columns import L2A, L2B, schema_of
 from geo.gedi.errors import GranuleError
 from geo.gedi.filters import PRESETS, failures, lacking
-from geo.gedi.granule import Findings, Reading, facts_of, read_granule
+from geo.gedi.granule import Reading, facts_of, read_granule
 from geo.gedi.hdf5 import opened
 from geo.gedi.sources import Pair, plain_file
 from geo.gedi.table import as_table
