@@ -49,7 +49,7 @@ class NetworkCorrection:
     @property
     def title(self) -> str:
         """Its name and version."""
-        return f"{self.model.card.name} {self.model.card.version}"
+        return self.model.card.title
 
     def check(self, plan: MapPlan) -> None:
         """Refuse a scene in which the network cannot see trees, or that lies nowhere.
@@ -114,7 +114,7 @@ def tell(item: pystac.Item, seen: Seen, factors: Path) -> None:
     card = seen.model.card
     done = "corrected by" if seen.applied else "left unchanged by"
     told = item.properties.get("processing:lineage", "Canopy heights")
-    item.properties["processing:lineage"] = f"{told}; {done} {card.name} {card.version}"
+    item.properties["processing:lineage"] = f"{told}; {done} {card.title}"
     add_field(item, factors, seen.field.grid, COUNTED)
 
 

@@ -87,6 +87,11 @@ class CorrectionCard:
     url: str = ""
     notes: tuple[str, ...] = ()
 
+    @property
+    def title(self) -> str:
+        """Name and version."""
+        return f"{self.name} {self.version}"
+
     def __post_init__(self) -> None:
         """Refuse numbers that no model has.
 

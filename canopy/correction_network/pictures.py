@@ -29,7 +29,7 @@ def draw_factors(seen: Seen, heights: str, path: Path) -> None:
         max(6.4, wide + 1.7),
         tall + 1.2,
         "Factors on canopy heights",
-        f"{heights} · {card.name} {card.version} · "
+        f"{heights} · {card.title} · "
         + (f"{seen.windows} predictions" if seen.applied else "unchanged"),
     )
     width, height = figure.get_size_inches()

@@ -106,7 +106,7 @@ class Seen:
             return f"Canopy heights of {heights}, unchanged: {self.reason}"
         return (
             f"Canopy heights of {heights}, multiplied by a smooth field of factors from the "
-            f"correction network {card.name} {card.version}: {self.reason}"
+            f"correction network {card.title}: {self.reason}"
         )
 
     @property
@@ -118,7 +118,7 @@ class Seen:
         return told | {
             "correction_applied": self.applied,
             "correction_reason": self.reason,
-            "correction_model": f"{card.name} {card.version}",
+            "correction_model": card.title,
             "correction_model_sha256": self.model.fingerprint,
             "correction_model_simulated": card.simulated,
             "correction_percentile": card.percentile,

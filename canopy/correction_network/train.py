@@ -182,7 +182,7 @@ def finished(
 
 def inherited(own: CardText, start: CorrectionCard) -> dict[str, Any]:
     """Return what a card must tell of the network that a run began from."""
-    origin = f"began from {start.name} {start.version}"
+    origin = f"began from {start.title}"
     return {
         "simulated": own.simulated or start.simulated,
         "notice": own.notice or (f"It {origin}. {start.notice}" if start.notice else ""),

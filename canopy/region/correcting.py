@@ -72,7 +72,7 @@ def correction_in_words(name: str | None) -> str:
     if name is None:
         return ""
     card = network_of(name).card
-    return f"Heights are corrected by {card.name} {card.version}. {card.notice}".rstrip()
+    return f"Heights are corrected by {card.title}. {card.notice}".rstrip()
 
 
 def margin_of(name: str | None) -> int:
