@@ -56,6 +56,7 @@ check: lint types contracts ## lint, types and contracts
 bench: $(INSTALLED) $(SCENES) ## measure speed, memory and seams; about half an hour on two idle cores
 	$(BIN)/python bench/throughput.py
 	$(BIN)/python bench/released.py
+	$(BIN)/python bench/channels_last.py
 	$(BIN)/python bench/seams.py $$(find $(SCENES) -name 2019_YELL_2_528000_4978000_image_crop2.png) --pixel-size 0.1
 
 gpubench: $(INSTALLED) ## measure tiles a second on a CUDA device

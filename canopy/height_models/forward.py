@@ -65,9 +65,9 @@ class Forward:
 
     def __init__(self, network: nn.Module, device: torch.device, settings: ForwardSettings) -> None:
         """Put a network on a device, in evaluation mode."""
-        self.network, self.device = network.to(device).eval(), device
-        if device.type == "cuda":  # convolutions of NCHW tensors are slower there
-            self.network = self.network.to(memory_format=torch.channels_last)
+        # Convolutions are fastest on channels that lie side by side (docs/benchmarks.md).
+        self.network = network.to(device).to(memory_format=torch.channels_last).eval()
+        self.device = device
         self.dtype = choose_dtype(settings.precision, device)
         self.may_fall_back = settings.precision == "auto"
         self.compared = self.dtype == torch.float32

@@ -179,7 +179,8 @@ def test_a_decoder_for_other_taps_is_refused():
 
 def test_released_encoder_weights_are_taken_from_a_file(tmp_path):
     donor = build_height_model("test_vit", "linear").network.encoder.model
-    save_file(donor.state_dict(), tmp_path / "donor.safetensors")
+    tensors = {name: tensor.contiguous() for name, tensor in donor.state_dict().items()}
+    save_file(tensors, tmp_path / "donor.safetensors")
     model = build_height_model("test_vit", "dpt", encoder_weights=tmp_path / "donor.safetensors")
     for name, tensor in model.network.encoder.model.state_dict().items():
         assert torch.equal(tensor, donor.state_dict()[name])
