@@ -47,10 +47,14 @@ def average_of(network: nn.Module) -> nn.Module:
 def blend(average: nn.Module, network: nn.Module, step: int, settings: RunSettings) -> None:
     """Move the average towards the weights after a step, counted from 0.
 
-    Early on it follows them closely: what they were at random must not stay in it.
+    Early on it follows them closely: what they were at random must not stay in it. Statistics of
+    batch norms are averaged too: as they stand they are those of the last ten batches or so.
     """
     decay = min(settings.average, (step + 1) / (step + 11))
     for kept, latest in zip(average.parameters(), network.parameters(), strict=True):
         kept.lerp_(latest.detach(), 1 - decay)
     for statistic, current in zip(average.buffers(), network.buffers(), strict=True):
-        statistic.copy_(current)
+        if statistic.is_floating_point():
+            statistic.lerp_(current, 1 - decay)
+        else:
+            statistic.copy_(current)

@@ -129,6 +129,21 @@ def test_what_does_not_learn_stays(tmp_path):
     torch.testing.assert_close(average[0].weight, before)
 
 
+def test_statistics_of_batch_norms_are_averaged_as_the_weights_are(tmp_path):
+    task = Line()
+    task.network = nn.Sequential(nn.BatchNorm1d(1), nn.Linear(1, 1))
+    settings = RunSettings(**{**asdict(SETTINGS), "average": 0.9, "validate_every": 100})
+    task.validate = lambda _: {}
+    average = learn(task, settings, begun(tmp_path / "run"))
+    running = kept = 0.0
+    for step in range(settings.steps):
+        running += 0.1 * (task.batch(step, 0)["x"].mean().item() - running)
+        decay = min(0.9, (step + 1) / (step + 11))
+        kept = decay * kept + (1 - decay) * running
+    assert average[0].running_mean.item() == pytest.approx(kept, abs=1e-6)
+    assert average[0].num_batches_tracked == settings.steps
+
+
 def test_a_run_is_not_begun_twice_nor_gone_on_with_another_way(tmp_path):
     folder = begun(tmp_path / "run")
     assert folder.resume({"run": "line"}) is None

@@ -105,7 +105,7 @@ def test_the_model_predicts_plausible_heights_and_knows_its_pixels(pairs, tmp_pa
     assert (model.card.name, model.card.training_data) == ("tiny", "made by a test")
 
 
-def test_the_average_has_the_running_statistics_of_what_was_trained(pairs, tmp_path):
+def test_the_average_has_seen_every_batch(pairs, tmp_path):
     state = weights_of(fit(pairs, TINY, tmp_path / "run"))
     seen = [value for name, value in state.items() if name.endswith("num_batches_tracked")]
     assert seen
