@@ -27,12 +27,12 @@ from scipy import ndimage
 from canopy.correction_network.correct import correct_by_model
 from canopy.correction_network.place_facts import facts_of_item
 from canopy.correction_network.settings import ByModelSettings
+from geo.height_maps.stac_item import write_item
 from geo.simulation.catalogue import describe_world
 from geo.simulation.instruments import LidarSettings
 from geo.simulation.presets import find_preset
 from geo.simulation.world import nth_world, simulate
 from geo.simulation.write import write_world
-from geo.stac_item import write_item
 
 if TYPE_CHECKING:
     from geo.simulation.settings import WorldSettings

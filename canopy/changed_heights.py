@@ -12,13 +12,13 @@ from rasterio.windows import Window
 
 from canopy.version import SOFTWARE, __version__
 from geo.acquisition import acquisition_from_tags
-from geo.encoding import find_encoding
 from geo.grid import Grid
 from geo.ground import ground_pixel_m
-from geo.height_statistics import summarise_heights
-from geo.map_facts import HeightMapFacts
-from geo.stac_item import describe_height_map
-from geo.style import display_maximum, write_qml
+from geo.height_maps.encoding import find_encoding
+from geo.height_maps.height_statistics import summarise_heights
+from geo.height_maps.map_facts import HeightMapFacts
+from geo.height_maps.stac_item import describe_height_map
+from geo.height_maps.style import display_maximum, write_qml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pystac
     from rasterio.io import DatasetReader
 
-    from geo.map_facts import HeightSummary, IntervalFacts, MethodReference
+    from geo.height_maps.map_facts import HeightSummary, IntervalFacts, MethodReference
     from geo.raster import Pixels
 
 STRIP_PX = 512

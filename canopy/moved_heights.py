@@ -7,21 +7,21 @@ from pathlib import Path  # noqa: TC003 - fields of a dataclass
 from typing import TYPE_CHECKING, Any
 
 from canopy.changed_heights import Change, describe_changed
-from geo.bent_raster import write_bent
+from geo.height_maps.map_facts import MethodReference
+from geo.height_maps.stac_item import write_item
 from geo.hrefs import source_name
 from geo.lidar.chm_files import working_folder
-from geo.map_facts import MethodReference
-from geo.moved_raster import write_moved
 from geo.outputs import put_in_place, refuse_collisions, refuse_raster, staged
-from geo.stac_item import write_item
+from geo.registration.bent_raster import write_bent
+from geo.registration.moved_raster import write_moved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rasterio.crs import CRS
 
-    from geo.local_registration import LocalRegistration
-    from geo.registration import Registration
+    from geo.registration.local_shifts import LocalRegistration
+    from geo.registration.single_shift import Registration
 
 
 @dataclass(frozen=True, kw_only=True)

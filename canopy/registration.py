@@ -13,16 +13,16 @@ from rasterio.windows import Window
 from canopy.chips.pairing import PairFiles
 from canopy.chips.views import open_views, sample_views
 from canopy.moved_heights import Move, plan_moved, write_moved_heights
-from geo.local_registration import (
+from geo.registration.local_shifts import (
     LEAST_WINDOWS,
     WINDOW_M,
     LocalRegistration,
     register_locally,
 )
-from geo.registration import Registration, RegistrationSettings, register_views
-from geo.shift_grid import ShiftGrid
+from geo.registration.shift_grid import ShiftGrid
+from geo.registration.single_shift import Registration, RegistrationSettings, register_views
+from geo.registration.window_shifts import WindowPlace, WindowShift, shift_of_window
 from geo.simulation.light import SunSettings
-from geo.window_shifts import WindowPlace, WindowShift, shift_of_window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from canopy.chips.views import OpenViews
     from canopy.moved_heights import MovedFiles
     from geo.grid import Grid
-    from geo.shift_evidence import View
+    from geo.registration.shift_evidence import View
 
     Progress = Callable[[int, int], None]
 

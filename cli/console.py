@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from geo.map_facts import HeightSummary
+    from geo.height_maps.map_facts import HeightSummary
 
 
 FILE_COLUMNS = 160

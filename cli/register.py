@@ -12,7 +12,7 @@ from cli.options import Debug, Quiet  # noqa: TC001 - Typer reads the annotation
 
 if TYPE_CHECKING:
     from canopy.registration import RegisteredPair
-    from geo.local_registration import LocalRegistration
+    from geo.registration.local_shifts import LocalRegistration
 
 SHIFTS = {"global": "one shift", "local": "local shifts"}
 
@@ -50,7 +50,7 @@ def register_heights(
         RegistrationOutput,
         register,
     )
-    from geo.registration import RegistrationSettings  # noqa: PLC0415
+    from geo.registration.single_shift import RegistrationSettings  # noqa: PLC0415
 
     settings = RegistrationSettings(max_shift_m=max_shift)
     place = None

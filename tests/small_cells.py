@@ -11,16 +11,16 @@ import pystac
 import rasterio
 
 from geo.cells import Cell
-from geo.cog import write_cog
-from geo.encoding import ENCODINGS, find_encoding
-from geo.map_facts import (
+from geo.height_maps.cog import write_cog
+from geo.height_maps.encoding import ENCODINGS, find_encoding
+from geo.height_maps.map_facts import (
     AcquisitionInterval,
     HeightMapFacts,
     HeightSummary,
     IntervalFacts,
     ModelReference,
 )
-from geo.stac_item import describe_height_map
+from geo.height_maps.stac_item import describe_height_map
 
 SIDE_PX, PIXEL_M = 512, 0.5
 

@@ -7,7 +7,7 @@ import rasterio
 from affine import Affine
 from scipy import ndimage
 
-from geo.encoding import find_encoding
+from geo.height_maps.encoding import find_encoding
 
 UTM = "EPSG:32633"
 EAST, NORTH = 500_400.0, 5_420_100.0

@@ -18,7 +18,7 @@ from canopy.evaluation.read_pairs import shared_part
 from canopy.mapping.map_heights import adapted
 from canopy.mapping.plan import plan_map
 from canopy.mapping.prediction import finished_rows
-from geo.moved_raster import moved_transform
+from geo.registration.moved_raster import moved_transform
 from geo.scene import open_scene
 from geo.spatial_split import PlotBox
 

@@ -16,7 +16,7 @@ from rasterio.windows import Window
 from canopy.errors import SettingsError
 from geo.errors import SceneError
 from geo.ground import model_grid
-from geo.moved_raster import moved_transform
+from geo.registration.moved_raster import moved_transform
 from geo.scene import open_scene
 from geo.scene_reader import read_on
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from canopy.chips.views import register_pair
 from canopy.errors import SettingsError
 from geo.errors import ApartError
-from geo.registration import RegistrationSettings
+from geo.registration.single_shift import RegistrationSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,11 +16,11 @@ from rasterio.windows import Window
 from canopy.chips.reading import TALLEST_M, open_heights
 from geo.errors import ApartError, SceneError
 from geo.ground import model_grid
-from geo.registration import Registration, RegistrationSettings, register_views
+from geo.registration.shift_evidence import View
+from geo.registration.shift_grid import reach_px
+from geo.registration.single_shift import Registration, RegistrationSettings, register_views
 from geo.scene import open_scene
 from geo.scene_reader import read_on
-from geo.shift_evidence import View
-from geo.shift_grid import reach_px
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

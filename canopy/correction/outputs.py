@@ -18,12 +18,12 @@ from canopy.correction.pictures import draw_field, draw_preview, draw_scatter
 from canopy.correction.report import as_json, as_markdown
 from canopy.evaluation.height_source import interval_level
 from canopy.version import SOFTWARE, __version__
-from geo.cog import plain_then_cog
+from geo.height_maps.cog import plain_then_cog
+from geo.height_maps.map_facts import IntervalFacts, MethodReference
+from geo.height_maps.stac_item import multihash_sha256, write_item
 from geo.hrefs import source_name
 from geo.lidar.chm_files import working_folder
-from geo.map_facts import IntervalFacts, MethodReference
 from geo.outputs import put_in_place, refuse_collisions, refuse_raster, staged
-from geo.stac_item import multihash_sha256, write_item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

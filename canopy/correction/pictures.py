@@ -27,7 +27,7 @@ from canopy.evaluation.pictures import (
 from canopy.preview.words import height_ticks
 from geo.grid import Grid
 from geo.ground import ground_pixel_m
-from geo.style import display_maximum
+from geo.height_maps.style import display_maximum
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 PREVIEW_PX = 900
 MOST_POINTS = 20_000
 COLOURS = "YlGn"
-"""ColorBrewer's ramp, as in geo.style."""
+"""ColorBrewer's ramp, as in geo.height_maps.style."""
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -17,7 +17,7 @@ from canopy.correction_network.seeing import Seen, see
 from canopy.correction_network.settings import FieldSettings
 from canopy.errors import SettingsError
 from canopy.evaluation.height_source import open_heights
-from geo.raw_raster import RawRaster
+from geo.height_maps.raw_raster import RawRaster
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from canopy.correction_network.model import CorrectionModel
     from canopy.mapping.plan import MapPlan
+    from geo.height_maps.raw_raster import BandFacts
     from geo.raster import Pixels
-    from geo.raw_raster import BandFacts
 
 STRIP_PX = 512
 

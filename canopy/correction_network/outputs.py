@@ -17,12 +17,12 @@ from canopy.correction.outputs import (
 )
 from canopy.correction.pictures import draw_preview
 from canopy.correction_network.pictures import draw_factors
-from geo.cog import plain_then_cog
+from geo.height_maps.cog import plain_then_cog
+from geo.height_maps.map_facts import MethodReference
+from geo.height_maps.stac_item import write_item
 from geo.hrefs import source_name
 from geo.lidar.chm_files import working_folder
-from geo.map_facts import MethodReference
 from geo.outputs import put_in_place, refuse_collisions, staged
-from geo.stac_item import write_item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

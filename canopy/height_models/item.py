@@ -31,8 +31,8 @@ from pystac.extensions.scientific import ScientificExtension
 from pystac.utils import datetime_to_str
 
 from canopy.errors import ModelError
+from geo.height_maps.stac_item import multihash_sha256
 from geo.hrefs import relative_href
-from geo.stac_item import multihash_sha256
 
 if TYPE_CHECKING:
     from canopy.height_models.card import ModelCard

@@ -27,9 +27,9 @@ from canopy.weights import (
     load_height_model,
     zoo_entry,
 )
-from geo.cog import refuse_without_room, room_needed
-from geo.partial_map import open_partial_map
-from geo.regrid import encoded_bands
+from geo.height_maps.cog import refuse_without_room, room_needed
+from geo.height_maps.partial_map import open_partial_map
+from geo.height_maps.regrid import encoded_bands
 from geo.scene import open_scene
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from canopy.mapping.plan import MapPlan
     from canopy.mapping.prediction import FinishedRows, Progress
     from canopy.mapping.products import HeightCorrection
-    from geo.partial_map import PartialMap
+    from geo.height_maps.partial_map import PartialMap
     from geo.raster import Pixels
     from geo.scene import Scene
 

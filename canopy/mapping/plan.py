@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from canopy.errors import SettingsError
 from canopy.radiometry import Stretch, choose_stretch
 from geo.axis_weights import HALF, LEAST_WEIGHT
-from geo.encoding import Encoding, find_encoding
 from geo.errors import SceneError
 from geo.ground import SAME_GSD, ground_pixel_m, model_grid, resized
+from geo.height_maps.encoding import Encoding, find_encoding
 from geo.hrefs import source_name
 from geo.scene import Scene, is_remote
 from geo.scene_reader import read_on, read_sample

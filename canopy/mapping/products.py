@@ -14,19 +14,19 @@ from rasterio.enums import Resampling
 
 from canopy.version import SOFTWARE, __version__
 from geo.acquisition import Acquisition, acquisition_from_tags
-from geo.cog import check_cog, write_cog
-from geo.encoding import find_encoding
 from geo.ground import ground_pixel_m
-from geo.height_statistics import summarise_heights
+from geo.height_maps.cog import check_cog, write_cog
+from geo.height_maps.encoding import find_encoding
+from geo.height_maps.height_statistics import summarise_heights
+from geo.height_maps.map_facts import HeightMapFacts, HeightSummary, IntervalFacts, ModelReference
+from geo.height_maps.partial_map import partial_folder
+from geo.height_maps.raw_raster import BandFacts, RawRaster
+from geo.height_maps.regrid import regrid
+from geo.height_maps.stac_item import describe_height_map, write_item
+from geo.height_maps.style import display_maximum, write_qml
 from geo.hrefs import source_name
-from geo.map_facts import HeightMapFacts, HeightSummary, IntervalFacts, ModelReference
 from geo.outputs import put_in_place, refuse_collisions, refuse_raster, staged
-from geo.partial_map import partial_folder
-from geo.raw_raster import BandFacts, RawRaster
-from geo.regrid import regrid
 from geo.scene_reader import read_on
-from geo.stac_item import describe_height_map, write_item
-from geo.style import display_maximum, write_qml
 
 if TYPE_CHECKING:
     import pystac
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from canopy.intervals import Calibration, HeightInterval
     from canopy.mapping.plan import MapPlan
     from canopy.mapping.settings import MapSettings
-    from geo.encoding import Encoding
     from geo.grid import Grid
-    from geo.partial_map import PartialMap
+    from geo.height_maps.encoding import Encoding
+    from geo.height_maps.partial_map import PartialMap
     from geo.raster import Mask, Pixels
 
 DESCRIPTION = "Canopy height"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from canopy.mapping.plan import MapPlan
     from canopy.mapping.settings import MapSettings
     from geo.grid import Grid
-    from geo.map_facts import HeightSummary, IntervalFacts
+    from geo.height_maps.map_facts import HeightSummary, IntervalFacts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from canopy.errors import SettingsError
 from canopy.intervals import check_level
-from geo.encoding import ENCODINGS
+from geo.height_maps.encoding import ENCODINGS
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 
 from canopy.preview.layout import Box, Layout, lay_out
 from canopy.preview.words import drawable, height_ticks, length_label, nice_length, shortened
-from geo.style import HEIGHT_RAMP, display_maximum
+from geo.height_maps.style import HEIGHT_RAMP, display_maximum
 from geo.whole_file import whole_file
 
 if TYPE_CHECKING:

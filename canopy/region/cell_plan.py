@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from geo.encoding import find_encoding
+from geo.height_maps.encoding import find_encoding
 from geo.imagery.pixel_window import PixelWindow
 from geo.imagery.placed import BLOCK_PX
 from geo.tiles import TilePlan, endless_axis, moved, refuse_tile
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from canopy.intervals import HeightInterval
     from canopy.mapping.settings import MapSettings
     from geo.cells import Cell
-    from geo.encoding import Encoding
     from geo.grid import Grid
+    from geo.height_maps.encoding import Encoding
     from geo.raster import Raster
     from geo.scene_reader import StripReader
 

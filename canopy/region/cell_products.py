@@ -26,17 +26,17 @@ from canopy.mapping.products import (
 from canopy.region.correcting import within_cell
 from canopy.region.shown import acquisition_of, pixels_of_each, view_of, write_days
 from canopy.version import SOFTWARE, __version__
-from geo.cog import check_cog, write_cog
-from geo.encoding import find_encoding
 from geo.errors import NoSuchProductError
+from geo.height_maps.cog import check_cog, write_cog
+from geo.height_maps.encoding import find_encoding
+from geo.height_maps.map_facts import HeightMapFacts
+from geo.height_maps.raw_raster import BandFacts, RawRaster
+from geo.height_maps.regrid import regrid
+from geo.height_maps.stac_item import NO_DATE, describe_height_map
+from geo.height_maps.style import display_maximum
 from geo.hrefs import source_name
-from geo.map_facts import HeightMapFacts
-from geo.raw_raster import BandFacts, RawRaster
 from geo.region_products.cell_record import ITEM_NAME, folder_of
-from geo.regrid import regrid
-from geo.stac_item import NO_DATE, describe_height_map
 from geo.stores.local_store import LocalStore
-from geo.style import display_maximum
 
 if TYPE_CHECKING:
     from canopy.correction_network.seeing import Seen
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from canopy.region.cell_task import CellTask
     from canopy.region.settings import RegionJob
     from geo.cells import Cell
+    from geo.height_maps.map_facts import HeightSummary, IntervalFacts
     from geo.imagery.image import Image
-    from geo.map_facts import HeightSummary, IntervalFacts
     from geo.stores.store import Store
 
 HEIGHTS, DATES, EMPTY = "height.tif", "acquired.tif", "empty.json"

@@ -21,8 +21,8 @@ from canopy.region.cell_task import CellOutcome
 from canopy.region.correcting import margin_of, network_of, see_cell, within_cell
 from canopy.region.shown import Recording
 from canopy.weights import load_colour_matcher
+from geo.height_maps.raw_raster import RawRaster
 from geo.imagery.mosaic import MosaicReader, MosaicSettings
-from geo.raw_raster import RawRaster
 from geo.stores.store import store_of
 
 if TYPE_CHECKING:

@@ -21,12 +21,12 @@ from canopy.shared_model import keep, name_model
 from canopy.version import SOFTWARE, __version__
 from canopy.weights import DEFAULT_MODEL
 from geo.cells import Cell
+from geo.height_maps.style import display_maximum, write_qml
 from geo.region_products.cell_record import ITEM_NAME
 from geo.region_products.collection import RegionFacts
 from geo.region_products.report import RegionReport
 from geo.region_products.write import items_of, write_joint_products, write_report
 from geo.stores.store import store_of
-from geo.style import display_maximum, write_qml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geo.acquisition import Acquisition
-from geo.map_facts import AcquisitionInterval, View
-from geo.stac_item import NO_DATE
+from geo.height_maps.map_facts import AcquisitionInterval, View
+from geo.height_maps.stac_item import NO_DATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from canopy.region.cell_plan import MosaicStrips
+    from geo.height_maps.raw_raster import RawRaster
     from geo.imagery.image import Image
     from geo.imagery.pixel_window import PixelWindow
     from geo.raster import Raster
-    from geo.raw_raster import RawRaster
 
 STRIP_PX = 512
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geo.cog import refuse_without_room, room_needed
-from geo.encoding import find_encoding
+from geo.height_maps.cog import refuse_without_room, room_needed
+from geo.height_maps.encoding import find_encoding
+from geo.height_maps.map_facts import MethodReference
 from geo.lidar.canopy_surface import Block, canopy_surface, count_in_pixels, radii_of
 from geo.lidar.chm_files import (
     ChmOrigin,
@@ -33,7 +34,6 @@ from geo.lidar.report import ChmReport
 from geo.lidar.settings import ChmSettings, WorkLimits
 from geo.lidar.steps import Steps
 from geo.lidar.survey import is_normalised
-from geo.map_facts import MethodReference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

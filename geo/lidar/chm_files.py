@@ -9,17 +9,22 @@ from datetime import datetime  # noqa: TC003 - a field of a dataclass
 from pathlib import Path  # noqa: TC003 - likewise
 from typing import TYPE_CHECKING
 
-from geo.cog import check_cog, write_cog
-from geo.encoding import Encoding, find_encoding
 from geo.ground import ground_pixel_m
-from geo.height_statistics import summarise_heights
+from geo.height_maps.cog import check_cog, write_cog
+from geo.height_maps.encoding import Encoding, find_encoding
+from geo.height_maps.height_statistics import summarise_heights
+from geo.height_maps.map_facts import (
+    AcquisitionInterval,
+    HeightMapFacts,
+    HeightSummary,
+    MethodReference,
+)
+from geo.height_maps.partial_map import locked, partial_folder
+from geo.height_maps.raw_raster import BandFacts, RawRaster
+from geo.height_maps.stac_item import describe_height_map, write_item
+from geo.height_maps.style import display_maximum, write_qml
 from geo.hrefs import source_name
-from geo.map_facts import AcquisitionInterval, HeightMapFacts, HeightSummary, MethodReference
 from geo.outputs import put_in_place, refuse_collisions, refuse_raster, staged
-from geo.partial_map import locked, partial_folder
-from geo.raw_raster import BandFacts, RawRaster
-from geo.stac_item import describe_height_map, write_item
-from geo.style import display_maximum, write_qml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

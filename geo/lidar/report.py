@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from geo.grid import Grid
+    from geo.height_maps.map_facts import HeightSummary
     from geo.lidar.chm_files import ChmFiles, ChmOrigin
-    from geo.map_facts import HeightSummary
 
 
 @dataclass(frozen=True, kw_only=True)

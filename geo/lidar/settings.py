@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from geo.encoding import find_encoding
+from geo.height_maps.encoding import find_encoding
 from geo.lidar.errors import LidarError
 from geo.lidar.units import unit_named
 

@@ -18,10 +18,11 @@ from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
-from geo.cog import refuse_without_room, room_needed
-from geo.encoding import find_encoding
 from geo.grid import Grid
 from geo.ground import ground_pixel_m, to_pyproj
+from geo.height_maps.cog import refuse_without_room, room_needed
+from geo.height_maps.encoding import find_encoding
+from geo.height_maps.map_facts import MethodReference
 from geo.lidar.chm_files import ChmOrigin, finish, new_rasters, plan_chm_files, working_folder
 from geo.lidar.errors import LidarError
 from geo.lidar.point_crs import flat_part, vertical_name
@@ -37,7 +38,6 @@ from geo.lidar.units import (
     unit_words,
     vertical_unit,
 )
-from geo.map_facts import MethodReference
 from geo.scene import PLANE
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from geo.height_maps.map_facts import AcquisitionInterval
 from geo.lidar.errors import LidarError
 from geo.lidar.ground import COARSE_M
 from geo.lidar.thinning import lowest_scores
-from geo.map_facts import AcquisitionInterval
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

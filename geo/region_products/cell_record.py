@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geo.errors import MapFileError
-from geo.stac_item import MAP_ASSET
+from geo.height_maps.stac_item import MAP_ASSET
 
 ITEM_NAME = "item.json"
 

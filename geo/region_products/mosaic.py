@@ -8,9 +8,9 @@ from xml.etree import ElementTree as ET
 
 from rasterio.crs import CRS
 
-from geo.cog import BLOCK_PX
 from geo.errors import MapFileError
-from geo.raw_raster import GDAL_TYPES
+from geo.height_maps.cog import BLOCK_PX
+from geo.height_maps.raw_raster import GDAL_TYPES
 from geo.region_products.cell_record import refuse_different
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import numpy as np
 import rasterio
 from pyproj import CRS, Transformer
 
-from geo.cog import write_cog
 from geo.errors import MapFileError
+from geo.height_maps.cog import write_cog
 from geo.simulation.footprints import RANKS
 from geo.simulation.species import SPECIES
 

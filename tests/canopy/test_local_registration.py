@@ -10,7 +10,7 @@ from scipy import ndimage
 from small_worlds import settings_of
 
 from canopy.registration import RegistrationOutput, register, window_starts
-from geo.cog import check_cog
+from geo.height_maps.cog import check_cog
 from geo.simulation.world import simulate
 from geo.simulation.write import CHM, IMAGERY, write_world
 

@@ -14,7 +14,7 @@ from canopy.preview import Picture, write_preview
 from canopy.preview.layout import PAGE, SMALLEST, Box, lay_out
 from canopy.preview.words import drawable, height_ticks, length_label, nice_length
 from geo.errors import MapFileError
-from geo.style import HEIGHT_RAMP
+from geo.height_maps.style import HEIGHT_RAMP
 
 BLUE = (20, 60, 200)
 PALE, DARK = HEIGHT_RAMP[0][1], HEIGHT_RAMP[-1][1]

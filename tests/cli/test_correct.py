@@ -13,7 +13,7 @@ import rasterio
 from small_forest import forest, shoot, write_map, write_shots
 from small_worlds import settings_of
 
-from geo.cog import check_cog
+from geo.height_maps.cog import check_cog
 from geo.simulation.instruments import FootprintSettings, LidarSettings
 from geo.simulation.world import simulate
 

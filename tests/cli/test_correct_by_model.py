@@ -13,7 +13,7 @@ from small_models import Constant, model_of
 
 import canopy.mapping.map_heights
 from canopy.correction_network.network import CorrectionArchitecture
-from geo.cog import check_cog
+from geo.height_maps.cog import check_cog
 
 SIDE = 600
 ARCHITECTURE = CorrectionArchitecture(window_px=64, channels=(4, 4), hidden=8)

@@ -12,7 +12,7 @@ from small_models import Constant, model_of
 from small_scenes import PLACES, UPRIGHT, noise, write_scene
 
 import canopy.mapping.map_heights
-from geo.partial_map import STATE_FILE, partial_folder
+from geo.height_maps.partial_map import STATE_FILE, partial_folder
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from affine import Affine
 from rasterio.warp import transform
 from small_worlds import settings_of
 
-from geo.cog import check_cog
+from geo.height_maps.cog import check_cog
 from geo.simulation.world import simulate
 from geo.simulation.write import CHM, IMAGERY, write_world
 

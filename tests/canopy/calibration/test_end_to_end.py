@@ -27,7 +27,7 @@ from canopy.evaluation.evaluate import evaluate_map
 from canopy.mapping.map_heights import map_heights
 from canopy.mapping.settings import MapSettings
 from geo.errors import ResumeError
-from geo.partial_map import partial_folder
+from geo.height_maps.partial_map import partial_folder
 from geo.simulation.world import simulate
 from geo.simulation.write import CHM, IMAGERY
 from geo.simulation.write import write_world as write_simulated

@@ -17,7 +17,7 @@ from pystac.validation.stac_validator import JsonSchemaSTACValidator
 from canopy.errors import ModelError
 from canopy.height_models.card import ModelCard
 from canopy.height_models.item import CHMV1_DOI, MLM_SCHEMA, ModelFacts, describe_model
-from geo.stac_item import write_item
+from geo.height_maps.stac_item import write_item
 
 HERE = Path(__file__).parent
 SCHEMAS = json.loads((HERE / "model_item_schemas.json").read_text("utf-8"))

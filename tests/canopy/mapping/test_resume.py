@@ -16,7 +16,7 @@ from small_scenes import PLACES, UPRIGHT, noise, write_scene
 from canopy.mapping.map_heights import map_heights
 from canopy.mapping.settings import MapSettings
 from geo.errors import MapFileError, ResumeError
-from geo.partial_map import partial_folder
+from geo.height_maps.partial_map import partial_folder
 
 ROOT = Path(__file__).parents[3]
 

@@ -13,8 +13,8 @@ import pytest
 import rasterio
 from pystac.validation import validate_dict
 
-from geo.cog import check_cog
 from geo.errors import MapFileError
+from geo.height_maps.cog import check_cog
 from geo.simulation import worlds
 from geo.simulation.settings import SimulationError
 from geo.simulation.world import simulate

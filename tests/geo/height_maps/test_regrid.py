@@ -11,11 +11,11 @@ from affine import Affine
 from rasterio.crs import CRS
 from small_scenes import PLACES
 
-from geo.encoding import find_encoding
 from geo.grid import Grid
 from geo.ground import model_grid
-from geo.raw_raster import BandFacts, RawRaster
-from geo.regrid import regrid
+from geo.height_maps.encoding import find_encoding
+from geo.height_maps.raw_raster import BandFacts, RawRaster
+from geo.height_maps.regrid import regrid
 
 FLOAT = find_encoding("float32")
 FACTS = BandFacts(nodata=np.nan, scale=1.0, description="", unit="m", tags={})

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geo.shift_evidence import explained, light_template, moments
+from geo.registration.shift_evidence import explained, light_template, moments
 from geo.simulation.light import SunSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from geo.shift_evidence import Array, Plane, View
-    from geo.shift_grid import ShiftGrid
+    from geo.registration.shift_evidence import Array, Plane, View
+    from geo.registration.shift_grid import ShiftGrid
 
 SUNS = tuple(
     SunSettings(azimuth_deg=azimuth, elevation_deg=elevation)

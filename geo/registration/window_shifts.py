@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
-from geo.registration import judge
-from geo.shift_evidence import (
+from geo.registration.shift_evidence import (
     block_counts,
     canopy_template,
     explained,
@@ -17,14 +16,15 @@ from geo.shift_evidence import (
     light_template,
     moments,
 )
-from geo.shift_grid import OTHER_PEAK_M
+from geo.registration.shift_grid import OTHER_PEAK_M
+from geo.registration.single_shift import judge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geo.registration import RegistrationSettings
-    from geo.shift_evidence import Array, View
-    from geo.shift_grid import ShiftGrid
+    from geo.registration.shift_evidence import Array, View
+    from geo.registration.shift_grid import ShiftGrid
+    from geo.registration.single_shift import RegistrationSettings
     from geo.simulation.light import SunSettings
 
 NEIGHBOURS = 2.1

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from geo.encoding import ENCODINGS, find_encoding
-from geo.height_statistics import summarise_heights
+from geo.height_maps.encoding import ENCODINGS, find_encoding
+from geo.height_maps.height_statistics import summarise_heights
 
 values = arrays.arrays(
     np.float32, st.tuples(st.integers(1, 20), st.integers(1, 9)),

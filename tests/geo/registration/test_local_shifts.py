@@ -8,12 +8,12 @@ import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 
-from geo.bent_raster import write_bent
-from geo.local_registration import register_locally
-from geo.registration import Registration, RegistrationSettings
-from geo.shift_field import MOST_LOCAL_M, ShiftField, draw_field
-from geo.shift_grid import ShiftGrid
-from geo.window_shifts import WindowShift, agreeing
+from geo.registration.bent_raster import write_bent
+from geo.registration.local_shifts import register_locally
+from geo.registration.shift_field import MOST_LOCAL_M, ShiftField, draw_field
+from geo.registration.shift_grid import ShiftGrid
+from geo.registration.single_shift import Registration, RegistrationSettings
+from geo.registration.window_shifts import WindowShift, agreeing
 
 SPACING_M, SIDE = 60.0, 6
 GRID = ShiftGrid(reach=12, pixel_m=0.5)

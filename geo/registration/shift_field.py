@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from geo.window_shifts import WindowShift
+    from geo.registration.window_shifts import WindowShift
 
     Array = NDArray[np.float64]
 

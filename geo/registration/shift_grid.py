@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from geo.shift_evidence import Array, Shift
+    from geo.registration.shift_evidence import Array, Shift
 
 COARSE_M = 1.2
 """Step of the shifts under which suns are tried [m]."""

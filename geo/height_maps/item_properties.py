@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from pystac.utils import datetime_to_str
 
-from geo.map_facts import AcquisitionInterval
+from geo.height_maps.map_facts import AcquisitionInterval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from geo.map_facts import HeightMapFacts, IntervalFacts, MethodReference, ModelReference
+    from geo.height_maps.map_facts import (
+        HeightMapFacts,
+        IntervalFacts,
+        MethodReference,
+        ModelReference,
+    )
 
 # Imagery without a date was taken after this and before it was processed; see _times.
 EARLIEST_IMAGERY = datetime(1900, 1, 1, tzinfo=UTC)

@@ -10,9 +10,9 @@ import pytest
 from small_worlds import settings_of, sun_at
 
 from geo.errors import GeoError
-from geo.registration import RegistrationSettings, register_views
-from geo.shift_evidence import View, explained, moments
-from geo.shift_grid import ShiftGrid, crest
+from geo.registration.shift_evidence import View, explained, moments
+from geo.registration.shift_grid import ShiftGrid, crest
+from geo.registration.single_shift import RegistrationSettings, register_views
 from geo.simulation.world import simulate
 
 PIXEL_M = 0.6

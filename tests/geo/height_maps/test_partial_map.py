@@ -11,8 +11,8 @@ from rasterio.crs import CRS
 
 from geo.errors import ConnectionLostError, MapFileError, ResumeError, SceneError
 from geo.grid import Grid
-from geo.partial_map import open_partial_map, partial_folder
-from geo.raw_raster import RawRaster
+from geo.height_maps.partial_map import open_partial_map, partial_folder
+from geo.height_maps.raw_raster import RawRaster
 
 GRID = Grid(
     crs=CRS.from_epsg(32633), transform=Affine(0.6, 0, 5e5, 0, -0.6, 4e6), height=9, width=4

@@ -14,7 +14,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from geo.errors import ConnectionLostError, GeoError, MapFileError, ResumeError
-from geo.raw_raster import RawRaster
+from geo.height_maps.raw_raster import RawRaster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,10 +10,10 @@ from rasterio.warp import transform
 from rasterio.windows import Window
 from scipy import ndimage
 
-from geo.cog import plain_then_cog
 from geo.grid import Grid
 from geo.ground import ground_pixel_m
-from geo.moved_raster import moved_transform
+from geo.height_maps.cog import plain_then_cog
+from geo.registration.moved_raster import moved_transform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rasterio.crs import CRS
     from rasterio.io import DatasetReader, DatasetWriter
 
-    from geo.shift_field import ShiftField
+    from geo.registration.shift_field import ShiftField
 
     Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ import rasterio.shutil
 from affine import Affine
 from rasterio.warp import transform
 
-from geo.cog import plain_then_cog
+from geo.height_maps.cog import plain_then_cog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from geo.errors import MapFileError
-from geo.style import HEIGHT_RAMP, RAMP_NAME, display_maximum, write_qml
+from geo.height_maps.style import HEIGHT_RAMP, RAMP_NAME, display_maximum, write_qml
 
 # Linear RGB to the response of long and medium cones alone: how bright a colour is to every eye.
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geo.map_facts import HeightSummary
+from geo.height_maps.map_facts import HeightSummary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from geo.encoding import Encoding
+    from geo.height_maps.encoding import Encoding
     from geo.raster import Pixels
 
 PERCENTILES = (5, 50, 95, 98)

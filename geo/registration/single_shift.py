@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from geo.errors import ApartError, GeoError
-from geo.shift_evidence import (
+from geo.registration.shift_evidence import (
     block_counts,
     canopy_template,
     explained,
     image_features,
     moments,
 )
-from geo.shift_grid import ShiftGrid, reach_px
-from geo.sun_search import find_sun
+from geo.registration.shift_grid import ShiftGrid, reach_px
+from geo.registration.sun_search import find_sun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geo.shift_evidence import Array, View
+    from geo.registration.shift_evidence import Array, View
     from geo.simulation.light import SunSettings
 
 RESAMPLES = 100
@@ -169,7 +169,7 @@ def judge(
     """Return the best shift, and what is to be thought of it.
 
     Args:
-        sums: (shifts, blocks, n, n) of :func:`geo.shift_evidence.moments`.
+        sums: (shifts, blocks, n, n) of :func:`geo.registration.shift_evidence.moments`.
         grid: the shifts.
         light: the sun that lights the heights, and for each coarse shift the score under its own
             best sun: where only slopes are seen, another shift under another sun looks the same.

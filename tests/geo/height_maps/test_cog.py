@@ -12,11 +12,11 @@ from affine import Affine
 from rasterio.crs import CRS
 from rio_cogeo.cogeo import cog_validate
 
-from geo.cog import check_cog, refuse_without_room, room_needed, write_cog
-from geo.encoding import ENCODINGS, find_encoding
 from geo.errors import MapFileError
 from geo.grid import Grid
-from geo.raw_raster import BandFacts, RawRaster
+from geo.height_maps.cog import check_cog, refuse_without_room, room_needed, write_cog
+from geo.height_maps.encoding import ENCODINGS, find_encoding
+from geo.height_maps.raw_raster import BandFacts, RawRaster
 
 
 def written(folder, height, width, name="float32", transform=None):

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
     from scipy import sparse
 
-    from geo.encoding import Encoding
+    from geo.height_maps.encoding import Encoding
+    from geo.height_maps.raw_raster import RawRaster
     from geo.raster import Mask, Pixels
-    from geo.raw_raster import RawRaster
 
 STRIP_PX = 256
 """Rows resampled at once."""

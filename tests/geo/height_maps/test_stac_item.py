@@ -19,12 +19,12 @@ from rasterio.crs import CRS
 
 from geo.acquisition import Acquisition
 from geo.errors import MapFileError
-from geo.map_facts import HeightMapFacts, HeightSummary, ModelReference
-from geo.stac_item import describe_height_map, write_item
+from geo.height_maps.map_facts import HeightMapFacts, HeightSummary, ModelReference
+from geo.height_maps.stac_item import describe_height_map, write_item
 
 UTM = "EPSG:32617"
 NORTH_UP = Affine(0.6, 0, 404000, 0, -0.6, 3285000)
-SCHEMAS = json.loads((Path(__file__).parent / "stac_extension_schemas.json").read_text("utf-8"))
+SCHEMAS = json.loads((Path(__file__).parents[1] / "stac_extension_schemas.json").read_text("utf-8"))
 LOCAL_GRID = 'LOCAL_CS["stand 7",UNIT["metre",1]]'
 UNNAMED = "+proj=tmerc +lat_0=12.3 +lon_0=-81.7 +k=0.99987 +x_0=1234 +y_0=77 +ellps=GRS80 +units=m"
 

@@ -13,7 +13,7 @@ from strategies import grids
 
 from geo.errors import MapFileError
 from geo.grid import Grid
-from geo.raw_raster import BandFacts, RawRaster
+from geo.height_maps.raw_raster import BandFacts, RawRaster
 
 GRID = Grid(
     crs=CRS.from_epsg(32633), transform=Affine(0.6, 0, 5e5 + 1 / 3, 0, -0.6, 4e6), height=5, width=7

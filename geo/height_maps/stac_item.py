@@ -28,13 +28,13 @@ from rasterio.errors import RasterioIOError
 from geo.errors import MapFileError
 from geo.footprint import grid_footprint
 from geo.grid import Grid
+from geo.height_maps.item_properties import finite, level_of, moment_of, properties_of
+from geo.height_maps.style import RAMP_NAME
 from geo.hrefs import media_type, relative_href, source_href
-from geo.item_properties import finite, level_of, moment_of, properties_of
-from geo.style import RAMP_NAME
 from geo.whole_file import whole_file
 
 if TYPE_CHECKING:
-    from geo.map_facts import (
+    from geo.height_maps.map_facts import (
         HeightMapFacts,
         HeightSummary,
     )

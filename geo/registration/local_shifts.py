@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geo.shift_field import MOST_LOCAL_M, ShiftField, draw_field
-from geo.window_shifts import WindowShift, agreeing
+from geo.registration.shift_field import MOST_LOCAL_M, ShiftField, draw_field
+from geo.registration.window_shifts import WindowShift, agreeing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from geo.registration import Registration, RegistrationSettings
-    from geo.shift_evidence import Array
-    from geo.shift_grid import ShiftGrid
+    from geo.registration.shift_evidence import Array
+    from geo.registration.shift_grid import ShiftGrid
+    from geo.registration.single_shift import Registration, RegistrationSettings
 
 WINDOW_M = 60.0
 """Side of a window [m]: as many crowns as a global shift needs, as little ground as that takes."""

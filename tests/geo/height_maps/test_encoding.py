@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from geo.encoding import ENCODINGS, find_encoding
 from geo.errors import MapFileError
+from geo.height_maps.encoding import ENCODINGS, find_encoding
 
 HALF_STEP_M = {"float32": 1 / 128, "int16-cm": 0.005, "uint8-m": 0.5}
 

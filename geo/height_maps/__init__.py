@@ -1,0 +1,1 @@
+"""Height maps as files that any GIS opens: encoded, written, finished, described, coloured."""
