@@ -57,6 +57,8 @@ bench: $(INSTALLED) $(SCENES) ## measure speed, memory and seams; about half an 
 	$(BIN)/python bench/throughput.py
 	$(BIN)/python bench/released.py
 	$(BIN)/python bench/channels_last.py
+	$(BIN)/python bench/intervals.py
+	$(BIN)/python bench/meadow.py $$(find $(SCENES) -name 2019_YELL_2_528000_4978000_image_crop2.png)
 	$(BIN)/python bench/seams.py $$(find $(SCENES) -name 2019_YELL_2_528000_4978000_image_crop2.png) --pixel-size 0.1
 
 gpubench: $(INSTALLED) ## measure tiles a second on a CUDA device

@@ -15,9 +15,10 @@ import numpy as np
 from canopy.errors import SettingsError
 from canopy.height_models.forward import ForwardSettings
 from canopy.intervals import read_calibration
+from canopy.mapping.facts import Told
 from canopy.mapping.plan import plan_map
 from canopy.mapping.prediction import finished_rows
-from canopy.mapping.products import Outputs, Told, plan_outputs, write_products
+from canopy.mapping.products import Outputs, plan_outputs, write_products
 from canopy.mapping.report import MapReport
 from canopy.mapping.settings import MapSettings
 from canopy.weights import (

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-import rasterio
-from rasterio.enums import Resampling
-
+from canopy.mapping.facts import band_facts, interval_facts, model_reference, summary_of
+from canopy.mapping.picture import draw_preview
 from canopy.version import SOFTWARE, __version__
 from geo.acquisition import Acquisition, acquisition_from_tags
-from geo.ground import ground_pixel_m
 from geo.height_maps.cog import check_cog, write_cog
-from geo.height_maps.encoding import find_encoding
-from geo.height_maps.height_statistics import summarise_heights
-from geo.height_maps.map_facts import HeightMapFacts, HeightSummary, IntervalFacts, ModelReference
+from geo.height_maps.map_facts import HeightMapFacts, HeightSummary, IntervalFacts
 from geo.height_maps.partial_map import partial_folder
 from geo.height_maps.raw_raster import BandFacts, RawRaster
 from geo.height_maps.regrid import regrid
 from geo.height_maps.stac_item import describe_height_map, write_item
 from geo.height_maps.style import display_maximum, write_qml
-from geo.hrefs import source_name
 from geo.outputs import put_in_place, refuse_collisions, refuse_raster, staged
 from geo.scene_reader import read_on
 
@@ -32,21 +25,10 @@ if TYPE_CHECKING:
     import pystac
 
     from canopy.height_models.height_model import HeightModel
-    from canopy.intervals import Calibration, HeightInterval
     from canopy.mapping.plan import MapPlan
     from canopy.mapping.settings import MapSettings
-    from geo.grid import Grid
-    from geo.height_maps.encoding import Encoding
     from geo.height_maps.partial_map import PartialMap
-    from geo.raster import Mask, Pixels
-
-DESCRIPTION = "Canopy height"
-UNIT = "m"
-STRIP_PX = 512
-PREVIEW_PX = 900
-"""Longest side of the image and of the map in a preview [px]."""
-LARGE_SCENE_PX = 64 << 20
-"""Pixels of a scene beyond which its picture takes every so many, not their mean."""
+    from geo.raster import Mask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +179,9 @@ def write_products(
     write_qml(made.style, top)
     if made.preview:
         by = f", corrected by {correction.title}" if correction else ""
-        draw_preview(made, plan, f"{model.card.name} {model.card.version}{by}", top)
+        draw_preview(
+            made.map, made.preview, plan, f"{model.card.name} {model.card.version}{by}", top
+        )
     if made.item and outputs.item:
         item = item_of(made, outputs.item, plan, model, statistics, top)
         if corrected and made.factors:
@@ -205,56 +189,6 @@ def write_products(
         write_item(item, made.item)
     put_in_place(partial.folder, outputs.files)
     return statistics
-
-
-class Told(Protocol):
-    """What the files of a map tell of how it was made: the plan of a scene, or of a cell."""
-
-    @property
-    def encoding(self) -> Encoding:
-        """How heights are stored."""
-
-    @property
-    def interval(self) -> HeightInterval | None:
-        """What makes an interval of each height."""
-
-    @property
-    def settings(self) -> MapSettings:
-        """What the user chose."""
-
-    @property
-    def source_name(self) -> str:
-        """What the map is made from."""
-
-
-def summary_of(raster: RawRaster, band: int, plan: Told) -> HeightSummary:
-    """Return the statistics of a band of encoded rows."""
-    strips = (
-        raster.read(row, min(STRIP_PX, raster.grid.height - row), band)
-        for row in range(0, raster.grid.height, STRIP_PX)
-    )
-    return summarise_heights(strips, plan.encoding)
-
-
-def interval_facts(raster: RawRaster, plan: Told) -> IntervalFacts | None:
-    """Return what is told of the intervals of a map; None for heights alone."""
-    if plan.interval is None:
-        return None
-    return IntervalFacts(
-        level=plan.interval.level,
-        lower=summary_of(raster, 2, plan),
-        upper=summary_of(raster, 3, plan),
-        calibration=calibration_words(plan.interval.calibration),
-    )
-
-
-def calibration_words(calibration: Calibration) -> str:
-    """Return in a sentence what intervals rest on."""
-    other = " (each predicted by a model that never saw it)"
-    return (
-        f"{calibration.data.rstrip('.')}: {calibration.plots} plots"
-        f"{other if calibration.predictions == 'out-of-fold' else ''}"
-    )
 
 
 def encoded_rows(partial: PartialMap, plan: MapPlan) -> RawRaster:
@@ -274,119 +208,6 @@ def encoded_rows(partial: PartialMap, plan: MapPlan) -> RawRaster:
 
         regrid(source, target, plan.encoding, pixels_shrink=shrink, valid=valid)
     return target
-
-
-def band_facts(plan: Told, model: HeightModel | None) -> BandFacts:
-    """Return what the file of a map says of itself; without a model, of rows to be regridded."""
-    encoding = plan.encoding if model else find_encoding("float32")
-    card = model.card if model else None
-    tags = {
-        "AREA_OR_POINT": "Area",
-        "TIFFTAG_SOFTWARE": f"{SOFTWARE} {__version__}",
-        "TIFFTAG_IMAGEDESCRIPTION": f"{DESCRIPTION} [{UNIT}]",
-        "SOURCE": plan.source_name,
-    }
-    if card and model:
-        tags |= {
-            "MODEL": card.name,
-            "MODEL_VERSION": card.version,
-            "MODEL_WEIGHTS_SHA256": model.fingerprint,
-            "MODEL_GSD_M": f"{card.gsd_m:g}",
-            "RADIOMETRY": plan.settings.radiometry,
-            "MODEL_MEAN": ",".join(f"{value:g}" for value in card.mean),
-            "MODEL_STD": ",".join(f"{value:g}" for value in card.std),
-        }
-    more: tuple[str, ...] = ()
-    if plan.interval:
-        more = (f"lower {plan.interval.title}", f"upper {plan.interval.title}")
-        tags |= {
-            "INTERVAL_LEVEL": f"{plan.interval.level:g}",
-            "INTERVAL_CALIBRATION": calibration_words(plan.interval.calibration),
-        }
-    return BandFacts(
-        nodata=encoding.nodata,
-        scale=encoding.scale,
-        description=DESCRIPTION,
-        unit=UNIT,
-        tags=tags,
-        more=more,
-    )
-
-
-def draw_preview(made: Outputs, plan: MapPlan, model: str, top: float) -> None:
-    """Draw the scene beside the map, each as fine as it is and a picture can show."""
-    from canopy.preview import Picture, write_preview  # noqa: PLC0415 - a slow import, not always needed
-
-    heights_m, grid = preview_heights(made.map, plan)
-    image, valid = preview_image(plan)
-    picture = Picture(
-        image=image.transpose(1, 2, 0),
-        image_valid=valid,
-        heights_m=heights_m,
-        pixel_m=ground_pixel_m(grid),
-        north_up=grid.is_north_up and grid.crs is not None,
-        title=f"Canopy height of {Path(source_name(plan.scene.source)).name}",
-        model=model,
-        source=source_name(plan.scene.source),
-        maximum_m=top,
-    )
-    write_preview(made.preview or made.map.with_suffix(".png"), picture)
-
-
-def preview_heights(map_path: Path, plan: MapPlan) -> tuple[Pixels, Grid]:
-    """Return heights [m] (rows, columns), NaN where there is none, and the grid they are on."""
-    grid = scaled(plan.out_grid, min(1.0, PREVIEW_PX / max(plan.out_grid.shape)))
-    with rasterio.open(map_path) as dataset:
-        stored = dataset.read(1, out_shape=grid.shape, resampling=Resampling.average)
-    return plan.encoding.decode(stored), grid
-
-
-def preview_image(plan: MapPlan) -> tuple[Pixels, Mask]:
-    """Return the scene over the map's ground: (3, rows, columns) uint8, and where it has data."""
-    scene = plan.scene
-    finer = max(1.0, plan.pixel_m / scene.gsd_m)
-    grid = scaled(plan.out_grid, min(finer, PREVIEW_PX / max(plan.out_grid.shape)))
-    # The map ends on whole pixels of its own: some of the finer ones lie beyond the scene.
-    inside = grid
-    if scene.grid.shares_axes_with(grid):
-        height, width = (
-            min(count, math.ceil(length * side / pixel - 1e-6))
-            for count, length, side, pixel in zip(
-                grid.shape,
-                scene.grid.shape,
-                reversed(scene.grid.pixel_size),
-                reversed(grid.pixel_size),
-                strict=True,
-            )
-        )
-        inside = grid.part(0, 0, height, width)
-    # A mean reads every pixel of the scene again, which a picture of a large one is not worth.
-    large = scene.grid.height * scene.grid.width > LARGE_SCENE_PX
-    with read_on(scene, inside, Resampling.nearest if large else None) as reader:
-        image = reader.read(0, inside.height)
-    pixels = image.pixels
-    if plan.stretch:
-        pixels = np.rint(255 * np.clip(plan.stretch.apply(pixels), 0, 1)).astype(np.uint8)
-    beyond = ((0, grid.height - inside.height), (0, grid.width - inside.width))
-    return np.pad(pixels, ((0, 0), *beyond), mode="edge"), np.pad(image.valid, beyond, mode="edge")
-
-
-def scaled(grid: Grid, factor: float) -> Grid:
-    """Return the grid of the same ground with a factor of the pixels a side."""
-    height, width = (max(1, round(length * factor)) for length in grid.shape)
-    return grid.scaled_to(height, width)
-
-
-def model_reference(model: HeightModel) -> ModelReference:
-    """Return how an item names the model that made its map."""
-    card = model.card
-    return ModelReference(
-        name=card.name,
-        version=card.version,
-        href=card.url or None,
-        licence=card.licence,
-        weights_sha256=model.fingerprint or None,
-    )
 
 
 def acquisition_of(plan: MapPlan) -> Acquisition | None:

@@ -17,7 +17,7 @@ from rasterio.warp import reproject
 from canopy.correction.outputs import write_factors
 from canopy.correction_network.map_correction import corrected_rows, tell
 from canopy.correction_network.outputs import COUNTED
-from canopy.mapping.products import (
+from canopy.mapping.facts import (
     band_facts,
     interval_facts,
     model_reference,

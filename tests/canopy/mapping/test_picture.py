@@ -1,4 +1,4 @@
-"""What stands beside a map: the picture shows the scene as fine as it is."""
+"""The picture of a map shows the scene as fine as it is."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from affine import Affine
 from small_models import LocalMean, model_of
 from small_scenes import noise, write_scene
 
+from canopy.mapping.picture import PREVIEW_PX, preview_image
 from canopy.mapping.plan import plan_map
-from canopy.mapping.products import PREVIEW_PX, preview_image
 from canopy.mapping.settings import MapSettings
 from geo.scene import open_scene
 
