@@ -10,6 +10,7 @@ INSTALLED := $(VENV)/.installed
 # taken, into a folder that is never imported.
 SCENES_PACKAGE := deepforest==2.1.0
 SCENES := $(VENV)/demo-scenes
+YELLOWSTONE = $(SCENES)/deepforest/data/2019_YELL_2_528000_4978000_image_crop2.png
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint types contracts check bench gpubench train clean
@@ -53,13 +54,13 @@ contracts: $(INSTALLED) ## import-linter: who may import whom
 
 check: lint types contracts ## lint, types and contracts
 
-bench: $(INSTALLED) $(SCENES) ## measure speed, memory and seams; about half an hour on two idle cores
+bench: $(INSTALLED) $(SCENES) ## measure speed, memory, intervals, meadows and seams; over half an hour on two idle cores
 	$(BIN)/python bench/throughput.py
 	$(BIN)/python bench/released.py
 	$(BIN)/python bench/channels_last.py
 	$(BIN)/python bench/intervals.py
-	$(BIN)/python bench/meadow.py $$(find $(SCENES) -name 2019_YELL_2_528000_4978000_image_crop2.png)
-	$(BIN)/python bench/seams.py $$(find $(SCENES) -name 2019_YELL_2_528000_4978000_image_crop2.png) --pixel-size 0.1
+	$(BIN)/python bench/meadow.py $(YELLOWSTONE)
+	$(BIN)/python bench/seams.py $(YELLOWSTONE) --pixel-size 0.1
 
 gpubench: $(INSTALLED) ## measure tiles a second on a CUDA device
 	$(BIN)/python bench/gpu.py

@@ -13,7 +13,7 @@ import os
 import tempfile
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from canopy.calibration.calibrate import calibrate_intervals
 from canopy.evaluation.evaluate import evaluate_map
@@ -21,6 +21,9 @@ from canopy.mapping.map_heights import map_heights
 from canopy.mapping.settings import MapSettings
 from canopy.weights import load_height_model
 from geo.simulation.worlds import WorldsRequest, make_worlds
+
+if TYPE_CHECKING:
+    from canopy.height_models.height_model import HeightModel
 
 PRESETS = ("conifer", "broadleaf", "mixed", "savanna")
 SIZE_M = 128.0
@@ -37,10 +40,12 @@ def simulated(folder: Path, seed: int, worlds: int) -> list[Path]:
     return sorted(path.parent for path in output.glob("*/chm.tif"))
 
 
-def coverage(image: Path, truth: Path, settings: MapSettings, **maker: Any) -> dict[str, float]:  # noqa: ANN401
+def coverage(
+    image: Path, truth: Path, model: HeightModel, settings: MapSettings
+) -> dict[str, float]:
     """Return count, coverage and width [m] of the intervals of a map of an image."""
     with tempfile.TemporaryDirectory() as folder:
-        map_heights(image, Path(folder) / "height.tif", settings=settings, **maker)
+        map_heights(image, Path(folder) / "height.tif", model=model, settings=settings)
         report = evaluate_map(Path(folder) / "height.tif", [truth], Path(folder) / "report")
     found: dict[str, float] = report.content["comparisons"][0]["interval"]
     return found
@@ -56,8 +61,20 @@ def pooled(found: list[dict[str, float]]) -> str:
     return f"{held:.1%} | {single[0]:.1%} to {single[-1]:.1%} | {width:.1f} m"
 
 
+def print_rows(
+    ground: str, pairs: list[tuple[Path, Path]], model: HeightModel, calibration: Path | None
+) -> None:
+    """Print a row for each pixel and level; without a calibration, by the model's own."""
+    for pixel, level in product(PIXELS_M, LEVELS):
+        settings = MapSettings(
+            interval=level, calibration=calibration, resolution_m=pixel, preview=False, stac=False
+        )
+        found = [coverage(*pair, model, settings) for pair in pairs]
+        print(f"| {ground} | {level} | {pixel or model.card.gsd_m:g} m | {pooled(found)} |")
+
+
 def main() -> None:
-    """Print a row for each level and pixel."""
+    """Print the coverage of each ground."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="canopy-tiny")
     parser.add_argument("--worlds", type=int, default=16)
@@ -70,19 +87,11 @@ def main() -> None:
         learned = simulated(Path(made), 1, arguments.worlds)
         calibrate_intervals([str(path) for path in learned], calibration, model=model)
         judged = simulated(Path(made), 2, arguments.worlds)
-        grounds: dict[str, tuple[list[tuple[Path, Path]], Path | None]] = {
-            "simulated": ([(one / "imagery.tif", one / "chm.tif") for one in judged], calibration)
-        }
-        if arguments.data:
-            plot = Path(arguments.data) / ELSEWHERE
-            grounds["Kootenay"] = ([(plot / "rgb.tif", plot / "chm.tif")], None)
-        for (ground, (pairs, rest)), pixel, level in product(grounds.items(), PIXELS_M, LEVELS):
-            settings = MapSettings(
-                interval=level, calibration=rest, resolution_m=pixel, preview=False, stac=False
-            )
-            found = [coverage(*pair, settings, model=model) for pair in pairs]
-            size = f"{pixel:g} m" if pixel else f"{model.card.gsd_m:g} m"
-            print(f"| {ground} | {level} | {size} | {pooled(found)} |", flush=True)
+        pairs = [(one / "imagery.tif", one / "chm.tif") for one in judged]
+        print_rows("simulated", pairs, model, calibration)
+    if arguments.data:
+        plot = Path(arguments.data) / ELSEWHERE
+        print_rows("Kootenay", [(plot / "rgb.tif", plot / "chm.tif")], model, None)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def announce(job: MapJob, corrected_by: str | None) -> None:
     crs = plan.out_grid.crs.to_string() if plan.out_grid.crs else "no CRS"
     say(f"scene    {plan.scene.source}: {plan.scene.gsd_m:.3g} m pixels, {plan.scene.dtype}")
     say(f"map      {job.outputs.map}: {columns} x {rows} px of {plan.pixel_m:.3g} m, {crs}")
-    say(f"model    {card.name} {card.version}, {plan.tiles.count} tiles")
+    say(f"model    {card.title}, {plan.tiles.count} tiles")
     if plan.interval:
         made = plan.interval.calibration
         say(f"interval {plan.interval.title}, calibrated on {made.plots} plots: {made.data}")
@@ -173,4 +173,4 @@ def summarise(report: MapReport) -> None:
         f"{report.tiles_skipped} without data skipped, {report.tiles_resumed} kept from before"
     )
     card = report.model
-    say(f"model    {card.name} {card.version}{f': {card.notice}' if card.notice else ''}")
+    say(f"model    {card.title}{f': {card.notice}' if card.notice else ''}")

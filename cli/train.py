@@ -131,7 +131,7 @@ def fit_plots(
     with progress_bar("training", quiet=quiet, unit="steps") as progress:
         model = train_plots(recipe, output, data=data, resume=resume, progress=progress)
     if not quiet:
-        say(f"model    {output}: {model.card.name} {model.card.version}, trained on all plots")
+        say(f"model    {output}: {model.card.title}, trained on all plots")
     if as_json:
         print_json({"path": str(output), "name": model.card.name})
 

@@ -179,7 +179,7 @@ def labelled(heights: Any, plan: MapPlan, model: HeightModel) -> xr.DataArray:  
         "standard_name": NAME,
         "long_name": "canopy height above ground",
         "units": "m",
-        "model": f"{card.name} {card.version}".strip(),
+        "model": card.title,
         "model_sha256": model.fingerprint,
         "source": f"canopy {__version__}",
     }

@@ -123,7 +123,7 @@ def facts_of(
 ) -> ModelFacts:
     """Return what a calibration says of a model and of the data."""
     return ModelFacts(
-        model=f"{model.card.name} {model.card.version}".strip(),
+        model=model.card.title,
         weights_sha256=model.fingerprint,
         gsd_m=model.card.gsd_m,
         radiometry=settings.radiometry,

@@ -49,6 +49,11 @@ class ModelCard:
     imagery: Literal["satellite", "aerial", "any"] = "any"
     notes: tuple[str, ...] = ()
 
+    @property
+    def title(self) -> str:
+        """Name and version, where it has one."""
+        return f"{self.name} {self.version}".strip()
+
     def __post_init__(self) -> None:
         """Refuse numbers that no model has.
 

@@ -120,7 +120,7 @@ def describe_model(
 def _properties(card: ModelCard, facts: ModelFacts) -> dict[str, Any]:
     """Return the item's properties but for those that the extensions add."""
     properties = {
-        "title": f"{card.name} {card.version}",
+        "title": card.title,
         "description": " ".join(text for text in (card.summary, card.notice) if text),
         **_times(facts),
         "license": _licence(card.licence),

@@ -179,9 +179,7 @@ def write_products(
     write_qml(made.style, top)
     if made.preview:
         by = f", corrected by {correction.title}" if correction else ""
-        draw_preview(
-            made.map, made.preview, plan, f"{model.card.name} {model.card.version}{by}", top
-        )
+        draw_preview(made.map, made.preview, plan, f"{model.card.title}{by}", top)
     if made.item and outputs.item:
         item = item_of(made, outputs.item, plan, model, statistics, top)
         if corrected and made.factors:

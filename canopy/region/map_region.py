@@ -156,7 +156,7 @@ def plan_as_json(request: RegionRequest, output: str | Path) -> dict[str, Any]:
         "pixel_m": plan.cells[0].pixel_m,
         "images": len(plan.images),
         "prefer": request.settings.prefer.by,
-        "model": f"{plan.card.name} {plan.card.version}",
+        "model": plan.card.title,
         "correction": correction_in_words(request.settings.correction),
         "settings": settings_as_json(request.settings.map),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from shapely.geometry.base import BaseGeometry
 
-    from geo.gedi.beams import Findings
-
-    Shots = dict[str, NDArray[Any]]
+    from geo.gedi.beams import Findings, Shots
 
 SHORT_NAMES = {"GEDI_L2A": L2A, "GEDI_L2B": L2B}
 
