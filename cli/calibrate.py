@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
@@ -10,11 +11,13 @@ import typer
 
 from cli.chips import RegisterChoice
 from cli.console import print_json, progress_bar, say, show_notes
-from cli.map import DeviceChoice, RadiometryChoice
-from cli.options import PAIRS_HELP, Colours, Debug, Quiet
+from cli.map_options import DeviceChoice, RadiometryChoice
+from cli.option_groups import grouped
+from cli.options import PAIRS_HELP, Colours, Overwrite, Seed, Speech
 
 if TYPE_CHECKING:
     from canopy.calibration.report import CalibrationReport
+    from canopy.calibration.settings import CalibrationSettings
 
 
 class LeftOut(StrEnum):
@@ -25,6 +28,83 @@ class LeftOut(StrEnum):
     blocks = "blocks"
 
 
+@dataclass(frozen=True, kw_only=True)
+class CalibrationOptions:
+    """Options about a calibration, as they were given."""
+
+    data: Annotated[
+        str, typer.Option(metavar="TEXT", help="What imagery and lidar they are, one sentence.")
+    ] = ""
+    radiometry: Annotated[
+        RadiometryChoice, typer.Option(help="As `canopy map --radiometry`, which must be the same.")
+    ] = RadiometryChoice.satellite
+    colours: Colours = None
+    register: Annotated[
+        RegisterChoice,
+        typer.Option(
+            help="As `canopy chips --register`: take back sure shifts between image and lidar."
+        ),
+    ] = RegisterChoice.off
+    block: Annotated[
+        float, typer.Option(metavar="M", help="Side of the blocks of ground that weigh the same.")
+    ] = 50.0
+    over: Annotated[
+        LeftOut,
+        typer.Option(help="What is left out to tell coverage; auto: sites, if three or more."),
+    ] = LeftOut.auto
+    seed: Seed = 0
+    overwrite: Overwrite = False
+
+    def settings(self) -> CalibrationSettings:
+        """Return what is chosen.
+
+        Raises:
+            SettingsError: an option makes no sense.
+        """
+        from canopy.calibration.settings import CalibrationSettings  # noqa: PLC0415 - help must not wait
+
+        return CalibrationSettings(
+            radiometry=self.radiometry.value,
+            colours=self.colours,
+            register=self.register.value,
+            block_m=self.block,
+            over=self.over.value,
+            data=self.data,
+            seed=self.seed,
+            overwrite=self.overwrite,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceOptions:
+    """Where a calibration will stand: one of the two."""
+
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE.json", help="Where it will stand."),
+    ] = None
+    into_model: Annotated[
+        bool, typer.Option("--into-model", help="Write it into the folder of the model instead.")
+    ] = False
+
+    def file_for(self, model: str) -> Path:
+        """Return where the calibration of a model will stand.
+
+        Raises:
+            BadParameter: both places are named, or none.
+            SettingsError: the model is no folder.
+        """
+        from canopy.calibration.calibrate import file_in_model  # noqa: PLC0415 - a slow import
+
+        if self.output is not None and not self.into_model:
+            return self.output
+        if self.output is None and self.into_model:
+            return file_in_model(model)
+        msg = "give either --output FILE.json or --into-model"
+        raise typer.BadParameter(msg)
+
+
+@grouped
 def calibrate_model(
     pairs: Annotated[
         list[str],
@@ -33,92 +113,36 @@ def calibrate_model(
             help=f"{PAIRS_HELP} The model must not have learned from them.",
         ),
     ],
+    *,
     model: Annotated[
         str, typer.Option(metavar="NAME|PATH", help="Height model, as `canopy map` takes it.")
     ],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE.json", help="Where it will stand."),
-    ] = None,
-    into_model: Annotated[
-        bool, typer.Option("--into-model", help="Write it into the folder of the model instead.")
-    ] = False,
-    data: Annotated[
-        str, typer.Option(metavar="TEXT", help="What imagery and lidar they are, one sentence.")
-    ] = "",
-    radiometry: Annotated[
-        RadiometryChoice, typer.Option(help="As `canopy map --radiometry`, which must be the same.")
-    ] = RadiometryChoice.satellite,
-    colours: Colours = None,
-    register: Annotated[
-        RegisterChoice,
-        typer.Option(
-            help="As `canopy chips --register`: take back sure shifts between image and lidar."
-        ),
-    ] = RegisterChoice.off,
-    block: Annotated[
-        float, typer.Option(metavar="M", help="Side of the blocks of ground that weigh the same.")
-    ] = 50.0,
-    over: Annotated[
-        LeftOut,
-        typer.Option(help="What is left out to tell coverage; auto: sites, if three or more."),
-    ] = LeftOut.auto,
+    place: PlaceOptions,
     device: Annotated[
         DeviceChoice, typer.Option(help="Where the model runs; auto takes CUDA if there is one.")
     ] = DeviceChoice.auto,
-    seed: Annotated[int, typer.Option(metavar="N", help="The same seed finds the same.")] = 0,
-    overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
+    options: CalibrationOptions,
+    speech: Speech,
 ) -> None:
     """Calibrate the intervals of a model on lidar that it has not learned from.
 
     Beside FILE.json, which `canopy map --interval` takes, stand FILE.report.md and
     FILE.report.json: the coverage on sites, or blocks of ground, left out of the calibration.
     """
-    show_notes(quiet=quiet)
+    show_notes(quiet=speech.quiet)
     from canopy.calibration.calibrate import (  # noqa: PLC0415 - help must not wait for torch
         calibrate_intervals,
     )
-    from canopy.calibration.settings import CalibrationSettings  # noqa: PLC0415
 
-    file = where(output, model, into_model=into_model)
-    settings = CalibrationSettings(
-        radiometry=radiometry.value,
-        colours=colours,
-        register=register.value,
-        block_m=block,
-        over=over.value,
-        data=data,
-        seed=seed,
-        overwrite=overwrite,
-    )
-    with progress_bar("predicting", quiet=quiet, unit="pairs") as progress:
+    file, settings = place.file_for(model), options.settings()
+    with progress_bar("predicting", quiet=speech.quiet, unit="pairs") as progress:
         report = calibrate_intervals(
             pairs, file, model=model, settings=settings, device=device.value, progress=progress
         )
-    if not quiet:
+    if not speech.quiet:
         summarise(report, file)
-    if as_json:
+    if speech.as_json:
         print_json({"path": str(file)} | report.as_json())
-
-
-def where(output: Path | None, model: str, *, into_model: bool) -> Path:
-    """Return where a calibration will stand.
-
-    Raises:
-        BadParameter: both places are named, or none.
-        SettingsError: the model is no folder.
-    """
-    from canopy.calibration.calibrate import file_in_model  # noqa: PLC0415 - a slow import
-
-    if output is not None and not into_model:
-        return output
-    if output is None and into_model:
-        return file_in_model(model)
-    msg = "give either --output FILE.json or --into-model"
-    raise typer.BadParameter(msg)
 
 
 def summarise(report: CalibrationReport, file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.console import print_json, progress_bar, say, show_notes
-from cli.options import Debug, Quiet  # noqa: TC001 - Typer reads the annotations
+from cli.option_groups import grouped
+from cli.options import Speech  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
     from canopy.evaluation.report import Report
+    from canopy.evaluation.settings import EvaluationSettings
 
 
 class ComparedGrid(StrEnum):
@@ -31,6 +34,93 @@ class DrawnOver(StrEnum):
     tiles = "tiles"
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvaluationOptions:
+    """Options about an evaluation, as they were given."""
+
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="Errors by the values of a column, of points or of --sites."
+        ),
+    ] = None
+    sites: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Polygons that group the ground, or a table that names the references.",
+        ),
+    ] = None
+    grid: Annotated[
+        ComparedGrid, typer.Option(help="Whose pixels are compared; the other is averaged on them.")
+    ] = ComparedGrid.coarser
+    map_scale: Annotated[
+        float | None,
+        typer.Option(metavar="M", help="Metres of a stored unit, where the map does not say."),
+    ] = None
+    reference_scale: Annotated[
+        float | None, typer.Option(metavar="M", help="The same for the references.")
+    ] = None
+    height_column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Heights of points; a usual name if not.")
+    ] = None
+    radius: Annotated[
+        float | None,
+        typer.Option(
+            metavar="M", help="Distance around points [m]; 0 (footprints: 12) by default."
+        ),
+    ] = None
+    percentile: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P", help="Of the map within it; the mean (footprints: 98) by default."
+        ),
+    ] = None
+    all_footprints: Annotated[
+        bool, typer.Option("--all-footprints", help="Keep footprints of poor quality too.")
+    ] = False
+    over: Annotated[
+        DrawnOver,
+        typer.Option(help="What intervals are drawn over; auto: sites if there are ten or more."),
+    ] = DrawnOver.auto
+    tile: Annotated[
+        float | None,
+        typer.Option(
+            metavar="M",
+            help="Side of the tiles that intervals of rasters are drawn over; 100 by default.",
+        ),
+    ] = None
+    replicates: Annotated[int, typer.Option(metavar="N", help="Draws of the bootstrap.")] = 1000
+    seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same intervals.")] = 0
+    overwrite: Annotated[bool, typer.Option(help="Replace an older report.")] = False
+
+    def settings(self) -> EvaluationSettings:
+        """Return what is chosen.
+
+        Raises:
+            SettingsError: an option makes no sense.
+        """
+        from canopy.evaluation.settings import EvaluationSettings  # noqa: PLC0415 - help must not wait
+
+        return EvaluationSettings(
+            grid=self.grid.value,
+            map_scale=self.map_scale,
+            reference_scale=self.reference_scale,
+            groups=self.groups,
+            sites=self.sites,
+            height_column=self.height_column,
+            radius_m=self.radius,
+            percentile=self.percentile,
+            filters=not self.all_footprints,
+            tile_m=self.tile,
+            unit=self.over.value,
+            replicates=self.replicates,
+            seed=self.seed,
+            overwrite=self.overwrite,
+        )
+
+
+@grouped
 def evaluate_height_map(
     map_path: Annotated[
         str,
@@ -42,6 +132,7 @@ def evaluate_height_map(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="REPORT", help="A new folder for the report.")
     ],
+    *,
     references: Annotated[
         list[str] | None,
         typer.Argument(
@@ -58,93 +149,19 @@ def evaluate_height_map(
             help="GEDI footprints: the map's 98th percentile within 12 m against RH98. Repeatable.",
         ),
     ] = None,
-    groups: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN", help="Errors by the values of a column, of points or of --sites."
-        ),
-    ] = None,
-    sites: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Polygons that group the ground, or a table that names the references.",
-        ),
-    ] = None,
-    grid: Annotated[
-        ComparedGrid, typer.Option(help="Whose pixels are compared; the other is averaged on them.")
-    ] = ComparedGrid.coarser,
-    map_scale: Annotated[
-        float | None,
-        typer.Option(metavar="M", help="Metres of a stored unit, where the map does not say."),
-    ] = None,
-    reference_scale: Annotated[
-        float | None, typer.Option(metavar="M", help="The same for the references.")
-    ] = None,
-    height_column: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Heights of points; a usual name if not.")
-    ] = None,
-    radius: Annotated[
-        float | None,
-        typer.Option(
-            metavar="M", help="Distance around points [m]; 0 (footprints: 12) by default."
-        ),
-    ] = None,
-    percentile: Annotated[
-        float | None,
-        typer.Option(
-            metavar="P", help="Of the map within it; the mean (footprints: 98) by default."
-        ),
-    ] = None,
-    all_footprints: Annotated[
-        bool, typer.Option("--all-footprints", help="Keep footprints of poor quality too.")
-    ] = False,
-    over: Annotated[
-        DrawnOver,
-        typer.Option(help="What intervals are drawn over; auto: sites if there are ten or more."),
-    ] = DrawnOver.auto,
-    tile: Annotated[
-        float | None,
-        typer.Option(
-            metavar="M",
-            help="Side of the tiles that intervals of rasters are drawn over; 100 by default.",
-        ),
-    ] = None,
-    replicates: Annotated[int, typer.Option(metavar="N", help="Draws of the bootstrap.")] = 1000,
-    seed: Annotated[int, typer.Option(metavar="N", help="Same seed, same intervals.")] = 0,
-    overwrite: Annotated[bool, typer.Option(help="Replace an older report.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the report as JSON on standard output.")
-    ] = False,
-    quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
+    options: EvaluationOptions,
+    speech: Speech,
 ) -> None:
     """Compare the heights of MAP with references, and write a report.
 
     REPORT holds report.json, report.md and three pictures. Bias is map minus reference. No model is
     needed.
     """
-    show_notes(quiet=quiet)
+    show_notes(quiet=speech.quiet)
     from canopy.evaluation.evaluate import evaluate_map  # noqa: PLC0415 - help must not wait for it
-    from canopy.evaluation.settings import EvaluationSettings  # noqa: PLC0415
 
-    settings = EvaluationSettings(
-        grid=grid.value,
-        map_scale=map_scale,
-        reference_scale=reference_scale,
-        groups=groups,
-        sites=sites,
-        height_column=height_column,
-        radius_m=radius,
-        percentile=percentile,
-        filters=not all_footprints,
-        tile_m=tile,
-        unit=over.value,
-        replicates=replicates,
-        seed=seed,
-        overwrite=overwrite,
-    )
-    with progress_bar("comparing", quiet=quiet) as progress:
+    settings = options.settings()
+    with progress_bar("comparing", quiet=speech.quiet) as progress:
         report = evaluate_map(
             map_path,
             references or [],
@@ -153,9 +170,9 @@ def evaluate_height_map(
             settings=settings,
             progress=progress,
         )
-    if not quiet:
+    if not speech.quiet:
         summarise(report)
-    if as_json:
+    if speech.as_json:
         print_json(report.as_json())
 
 

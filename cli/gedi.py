@@ -18,11 +18,13 @@ from cli.console import (
     say,
     show_notes,
 )
-from cli.options import Debug, Quiet  # noqa: TC001 - Typer reads the annotations
+from cli.option_groups import given_of, grouped
+from cli.options import Speech  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
     from geo.gedi.granule_search import Granule, GranuleWish
     from geo.gedi.ingest import IngestReport
+    from geo.gedi.settings import IngestSettings
 
 SHOWN = 5
 """Messages of one kind that are said before the rest is counted."""
@@ -47,12 +49,125 @@ class Preset(StrEnum):
     none = "none"
 
 
+@dataclass(frozen=True, kw_only=True)
+class IngestOptions:
+    """Options about the table of footprints, as they were given."""
+
+    preset: Annotated[
+        Preset,
+        typer.Option(
+            help="Filters: default keeps quality_flag 1 and degrade_flag 0; strict is the "
+            "validation of CHMv2: also full power, night, leaves on, sensitivity 0.95, and ground "
+            "near the elevation model."
+        ),
+    ] = Preset.default
+    rh: Annotated[
+        str, typer.Option(metavar="P,P,...", help="Percentiles of relative height, 0 to 100.")
+    ] = "50,75,95,98,100"
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Granules read at once; one a processor by default."),
+    ] = None
+    overwrite: Annotated[bool, typer.Option(help="Replace an older table.")] = False
+
+    def settings(self, area: str | None) -> IngestSettings:
+        """Return what is chosen.
+
+        Raises:
+            BadParameter: an option is not written as expected.
+            GeoError: an option makes no sense.
+        """
+        from geo.gedi.settings import IngestSettings  # noqa: PLC0415 - help must not wait for it
+
+        return IngestSettings(
+            area=area,
+            preset=self.preset.value,
+            ranks=parse_ranks(self.rh),
+            workers=self.workers,
+            overwrite=self.overwrite,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """Options about granules that are searched for, as they were given."""
+
+    search: Annotated[
+        bool,
+        typer.Option(
+            "--search",
+            help="Find granules over --area in NASA's catalogue and fetch them first. Needs a "
+            "login of Earthdata: EARTHDATA_TOKEN, or ~/.netrc.",
+        ),
+    ] = False
+    datetime: Annotated[
+        str | None,
+        typer.Option(metavar="SPAN", help="With --search: 2020, 2020-05/2020-09 and alike."),
+    ] = None
+    collection: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID",
+            help="With --search: GEDI02_A_002 by default; GEDI02_B_002 adds cover. Repeatable.",
+        ),
+    ] = None
+    api: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="With --search: another STAC API than NASA's."),
+    ] = None
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="With --search: most granules a collection; 200 by default.",
+        ),
+    ] = None
+    downloads: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="With --search: where granules are kept; FOOTPRINTS.granules by default.",
+        ),
+    ] = None
+    list_only: Annotated[
+        bool, typer.Option("--list", help="With --search: list the granules, fetch none.")
+    ] = False
+    allow_local: Annotated[
+        bool,
+        typer.Option(
+            "--allow-local",
+            help="With --search: trust the API also where it points inside your network.",
+        ),
+    ] = False
+
+    def wish(self, area: str) -> GranuleWish:
+        """Return what is looked for."""
+        from geo.gedi.granule_search import CMR_STAC, COLLECTIONS, GranuleWish  # noqa: PLC0415
+
+        return GranuleWish(
+            area=area,
+            datetime=self.datetime,
+            collections=tuple(self.collection or COLLECTIONS),
+            api=self.api or CMR_STAC,
+            limit=self.limit or 200,
+            allow_local=self.allow_local,
+        )
+
+    def folder(self, output: Path) -> Path | None:
+        """Return where granules are kept beside a table; None where they are only listed."""
+        beside = self.downloads or output.with_name(f"{output.stem}.granules")
+        return None if self.list_only else beside
+
+
 @gedi.command(name="ingest")
+@grouped
 def ingest(
     output: Annotated[
         Path,
         typer.Option("--output", "-o", metavar="FOOTPRINTS", help="The table, .parquet."),
     ],
+    *,
     sources: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -67,75 +182,9 @@ def ingest(
             help="west,south,east,north in degrees, or a vector file in any CRS: keep shots in it.",
         ),
     ] = None,
-    preset: Annotated[
-        Preset,
-        typer.Option(
-            help="Filters: default keeps quality_flag 1 and degrade_flag 0; strict is the "
-            "validation of CHMv2: also full power, night, leaves on, sensitivity 0.95, and ground "
-            "near the elevation model."
-        ),
-    ] = Preset.default,
-    rh: Annotated[
-        str, typer.Option(metavar="P,P,...", help="Percentiles of relative height, 0 to 100.")
-    ] = "50,75,95,98,100",
-    search: Annotated[
-        bool,
-        typer.Option(
-            "--search",
-            help="Find granules over --area in NASA's catalogue and fetch them first. Needs a "
-            "login of Earthdata: EARTHDATA_TOKEN, or ~/.netrc.",
-        ),
-    ] = False,
-    datetime: Annotated[
-        str | None,
-        typer.Option(metavar="SPAN", help="With --search: 2020, 2020-05/2020-09 and alike."),
-    ] = None,
-    collection: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ID",
-            help="With --search: GEDI02_A_002 by default; GEDI02_B_002 adds cover. Repeatable.",
-        ),
-    ] = None,
-    api: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="With --search: another STAC API than NASA's."),
-    ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="With --search: most granules a collection; 200 by default.",
-        ),
-    ] = None,
-    downloads: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="With --search: where granules are kept; FOOTPRINTS.granules by default.",
-        ),
-    ] = None,
-    list_only: Annotated[
-        bool, typer.Option("--list", help="With --search: list the granules, fetch none.")
-    ] = False,
-    allow_local: Annotated[
-        bool,
-        typer.Option(
-            "--allow-local",
-            help="With --search: trust the API also where it points inside your network.",
-        ),
-    ] = False,
-    workers: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Granules read at once; one a processor by default."),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace an older table.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print what was done as JSON instead of the table.")
-    ] = False,
-    quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
+    options: IngestOptions,
+    search_options: SearchOptions,
+    speech: Speech,
 ) -> None:
     """Make one table of footprints of GEDI granules.
 
@@ -143,36 +192,27 @@ def ingest(
     shots each filter removed. A file that cannot be read is said and passed over, and the exit code
     is 1; so it is where a beam is missing.
     """
-    show_notes(quiet=quiet)
+    show_notes(quiet=speech.quiet)
     from geo.gedi.errors import refuse_missing_reader  # noqa: PLC0415 - help must not wait for it
 
     refuse_missing_reader()
     from geo.gedi.ingest import ingest_granules, refuse_table  # noqa: PLC0415
-    from geo.gedi.settings import IngestSettings  # noqa: PLC0415
 
-    settings = IngestSettings(
-        area=area, preset=preset.value, ranks=parse_ranks(rh), workers=workers, overwrite=overwrite
-    )
-    paths = list(sources or [])
-    asked = {
-        "--datetime": datetime, "--collection": collection, "--api": api, "--limit": limit,
-        "--downloads": downloads, "--list": list_only, "--allow-local": allow_local,
-    }  # fmt: skip
-    refuse_options(asked, paths, area=area, search=search)
+    settings, paths = options.settings(area), list(sources or [])
+    refuse_options(search_options, paths, area)
     refuse_table(output, paths, settings)
-    if search:
-        folder = downloads or output.with_name(f"{output.stem}.granules")
-        told = Told(quiet=quiet, as_json=as_json)
-        paths = search_and_fetch(wish_of(area or "", asked), None if list_only else folder, told)
-        if list_only:
+    if search_options.search:
+        folder = search_options.folder(output)
+        paths = search_and_fetch(search_options.wish(area or ""), folder, speech)
+        if folder is None:
             return
-    with progress_bar("reading", quiet=quiet, unit="granules") as progress:
+    with progress_bar("reading", quiet=speech.quiet, unit="granules") as progress:
         report = ingest_granules(paths, output, settings, progress)
-    if as_json:
+    if speech.as_json:
         print_json(report_as_json(report))
     else:
         print_table(rows_of(report))
-    speak(report, quiet=quiet)
+    speak(report, quiet=speech.quiet)
     if report.faults:
         raise typer.Exit(1)
 
@@ -190,52 +230,28 @@ def parse_ranks(text: str) -> tuple[int, ...]:
         raise typer.BadParameter(msg) from error
 
 
-def refuse_options(
-    asked: dict[str, Any], paths: list[Path], *, area: str | None, search: bool
-) -> None:
+def refuse_options(options: SearchOptions, paths: list[Path], area: str | None) -> None:
     """Refuse options that would be passed over, and a request for nothing.
 
     Raises:
         BadParameter: as said.
     """
-    given = [name for name, value in asked.items() if value]
-    if given and not search:
-        msg = f"{given[0]} goes with --search"
+    given = given_of(options)
+    if given and not options.search:
+        msg = f"{', '.join(given)}: of no effect without --search"
         raise typer.BadParameter(msg)
-    if search and paths:
+    if options.search and paths:
         msg = "--search finds the granules: give no files beside it"
         raise typer.BadParameter(msg)
-    if search and area is None:
+    if options.search and area is None:
         msg = "--search needs --area"
         raise typer.BadParameter(msg)
-    if not search and not paths:
+    if not options.search and not paths:
         msg = "expected granules or folders of them, or --search with --area"
         raise typer.BadParameter(msg)
 
 
-def wish_of(area: str, asked: dict[str, Any]) -> GranuleWish:
-    """Return what is looked for."""
-    from geo.gedi.granule_search import CMR_STAC, COLLECTIONS, GranuleWish  # noqa: PLC0415
-
-    return GranuleWish(
-        area=area,
-        datetime=asked["--datetime"],
-        collections=tuple(asked["--collection"] or COLLECTIONS),
-        api=asked["--api"] or CMR_STAC,
-        limit=asked["--limit"] or 200,
-        allow_local=asked["--allow-local"],
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Told:
-    """How much a person, or a program, wants to be told."""
-
-    quiet: bool
-    as_json: bool
-
-
-def search_and_fetch(wish: GranuleWish, folder: Path | None, told: Told) -> list[Path]:
+def search_and_fetch(wish: GranuleWish, folder: Path | None, told: Speech) -> list[Path]:
     """Find granules, list them, and fetch them into a folder; without one, only list them."""
     from geo.gedi.granule_search import search_granules  # noqa: PLC0415
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.console import print_json, progress_bar, say, say_heights, show_notes
-from cli.map import EncodingChoice
-from cli.options import Debug, Quiet  # noqa: TC001 - Typer reads the annotations
+from cli.map_options import EncodingChoice
+from cli.option_groups import grouped
+from cli.options import Speech  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,11 +35,96 @@ def group() -> None:
     """Make canopy height models from airborne lidar."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ChmOptions:
+    """Options about a canopy height model, as they were given."""
+
+    resolution: Annotated[
+        float | None,
+        typer.Option(metavar="M", help="Side of a pixel [m]; 1 by default, edges on multiples."),
+    ] = None
+    bounds: Annotated[
+        str | None,
+        typer.Option(metavar="W,S,E,N", help="Ground wanted [m in the CRS of the result]."),
+    ] = None
+    like: Annotated[
+        Path | None, typer.Option(metavar="RASTER", help="Take the pixels of this raster.")
+    ] = None
+    exclude: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CLASSES",
+            help="ASPRS classes left out, such as 7,18, or none; by default buildings, noise, "
+            "water, wires, towers and bridges: 6,7,9,13-19.",
+        ),
+    ] = None
+    epsg: Annotated[
+        int | None,
+        typer.Option(
+            metavar="CODE", help="CRS of points whose files state none, or their own one."
+        ),
+    ] = None
+    height_unit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="metre|foot|us-survey-foot",
+            help="Unit of the heights read, instead of the one that the input states.",
+        ),
+    ] = None
+    normalised: Annotated[
+        bool | None,
+        typer.Option(
+            "--normalised/--not-normalised",
+            help="Heights are above ground already, or not; found out by default.",
+        ),
+    ] = None
+    max_height: Annotated[
+        float, typer.Option(metavar="M", help="What stands higher above ground is no plant [m].")
+    ] = 120.0
+    density: Annotated[
+        bool, typer.Option("--density", help="Write points per square metre, OUT.density.tif.")
+    ] = False
+    encoding: Annotated[
+        EncodingChoice, typer.Option(help="Metres, centimetres or whole metres.")
+    ] = EncodingChoice.float32
+    stac: Annotated[bool, typer.Option(help="Write a STAC item, OUT.json.")] = True
+    overwrite: Annotated[bool, typer.Option(help="Replace an existing model.")] = False
+
+    def settings(self) -> ChmSettings:
+        """Return what is chosen.
+
+        Raises:
+            BadParameter: an option is not written as expected.
+            SettingsError: an option makes no sense.
+        """
+        from canopy.version import __version__  # noqa: PLC0415 - help must not wait for these
+        from geo.lidar.settings import NEITHER_GROUND_NOR_PLANTS, ChmSettings  # noqa: PLC0415
+
+        exclude = self.exclude
+        return ChmSettings(
+            resolution_m=self.resolution,
+            bounds=parse_bounds(self.bounds),
+            like=self.like,
+            left_out=NEITHER_GROUND_NOR_PLANTS if exclude is None else parse_classes(exclude),
+            epsg=self.epsg,
+            height_unit=self.height_unit,
+            normalised=self.normalised,
+            max_height_m=self.max_height,
+            density=self.density,
+            encoding=self.encoding.value,
+            stac=self.stac,
+            overwrite=self.overwrite,
+            software_version=__version__,
+        )
+
+
 @lidar.command(name="chm")
+@grouped
 def make_chm(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="OUT.tif", help="Where the model will stand.")
     ],
+    *,
     points: Annotated[
         list[Path] | None,
         typer.Argument(
@@ -51,93 +138,23 @@ def make_chm(
     dtm: Annotated[
         Path | None, typer.Option(metavar="RASTER", help="Terrain model; needs --dsm.")
     ] = None,
-    resolution: Annotated[
-        float | None,
-        typer.Option(metavar="M", help="Side of a pixel [m]; 1 by default, edges on multiples."),
-    ] = None,
-    bounds: Annotated[
-        str | None,
-        typer.Option(metavar="W,S,E,N", help="Ground wanted [m in the CRS of the result]."),
-    ] = None,
-    like: Annotated[
-        Path | None, typer.Option(metavar="RASTER", help="Take the pixels of this raster.")
-    ] = None,
-    exclude: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CLASSES",
-            help="ASPRS classes left out, such as 7,18, or none; by default buildings, noise, "
-            "water, wires, towers and bridges: 6,7,9,13-19.",
-        ),
-    ] = None,
-    epsg: Annotated[
-        int | None,
-        typer.Option(
-            metavar="CODE", help="CRS of points whose files state none, or their own one."
-        ),
-    ] = None,
-    height_unit: Annotated[
-        str | None,
-        typer.Option(
-            metavar="metre|foot|us-survey-foot",
-            help="Unit of the heights read, instead of the one that the input states.",
-        ),
-    ] = None,
-    normalised: Annotated[
-        bool | None,
-        typer.Option(
-            "--normalised/--not-normalised",
-            help="Heights are above ground already, or not; found out by default.",
-        ),
-    ] = None,
-    max_height: Annotated[
-        float, typer.Option(metavar="M", help="What stands higher above ground is no plant [m].")
-    ] = 120.0,
-    density: Annotated[
-        bool, typer.Option("--density", help="Write points per square metre, OUT.density.tif.")
-    ] = False,
-    encoding: Annotated[
-        EncodingChoice, typer.Option(help="Metres, centimetres or whole metres.")
-    ] = EncodingChoice.float32,
-    stac: Annotated[bool, typer.Option(help="Write a STAC item, OUT.json.")] = True,
-    overwrite: Annotated[bool, typer.Option(help="Replace an existing model.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print a summary as JSON on standard output.")
-    ] = False,
-    quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
+    options: ChmOptions,
+    speech: Speech,
 ) -> None:
     """Make a canopy height model of POINTS, or of a surface and a terrain model.
 
     It is a cloud-optimized GeoTIFF with the highest return above ground in each pixel, pits filled;
     beside it stand a QGIS style (.qml) and a STAC item (.json). Ground is class 2.
     """
-    show_notes(quiet=quiet)
+    show_notes(quiet=speech.quiet)
     # It logs what it raises too, once for each decoder: of a file that breaks off, two lines more.
     logging.getLogger("laspy.lasreader").setLevel(logging.CRITICAL)
-    from canopy.version import __version__  # noqa: PLC0415 - help must not wait for these
-    from geo.lidar.settings import NEITHER_GROUND_NOR_PLANTS, ChmSettings  # noqa: PLC0415
-
-    settings = ChmSettings(
-        resolution_m=resolution,
-        bounds=parse_bounds(bounds),
-        like=like,
-        left_out=NEITHER_GROUND_NOR_PLANTS if exclude is None else parse_classes(exclude),
-        epsg=epsg,
-        height_unit=height_unit,
-        normalised=normalised,
-        max_height_m=max_height,
-        density=density,
-        encoding=encoding.value,
-        stac=stac,
-        overwrite=overwrite,
-        software_version=__version__,
-    )
+    settings = options.settings()
     refuse_both(points, dsm, dtm)
-    report = run_or_leave(points or [], dsm, dtm, output, settings, quiet=quiet)
-    if not quiet:
+    report = run_or_leave(points or [], dsm, dtm, output, settings, quiet=speech.quiet)
+    if not speech.quiet:
         summarise(report)
-    if as_json:
+    if speech.as_json:
         print_json(report_as_json(report))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,6 +12,9 @@ import typer
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error arose.")]
 """Read in cli.app, before parsing can fail."""
+AsJson = Annotated[bool, typer.Option("--json", help="Print a summary as JSON on standard output.")]
+Overwrite = Annotated[bool, typer.Option(help="Replace existing files.")]
+Seed = Annotated[int, typer.Option(metavar="N", help="The same seed finds the same.")]
 Colours = Annotated[
     Path | None,
     typer.Option(
@@ -23,6 +27,15 @@ PAIRS_HELP = (
     "height.tif); or CSV tables (image, heights, and where known name and site). A plot without a "
     "name is called as its image, or as the folder of one that is called rgb, image or imagery."
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speech:
+    """How a command speaks: the last options of nearly all of them."""
+
+    as_json: AsJson = False
+    quiet: Quiet = False
+    debug: Debug = False
 
 
 def parse_bands(text: str | None) -> tuple[int, ...] | None:

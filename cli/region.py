@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from cli.console import say
 from cli.map_scene import bring_models
+from cli.option_groups import given_of
 from cli.region_bar import region_bar
 from cli.region_options import parse_prefer
 
 if TYPE_CHECKING:
     from canopy.region.map_region import RegionRequest, RegionRun
     from cli.map_scene import MapRequest
+    from cli.region_options import RegionOptions
     from geo.catalog.search import Found
     from geo.imagery.image import Image
 
@@ -22,36 +24,6 @@ SHOWN = 5
 """Messages of one kind that are said before the rest is counted."""
 
 FAILED = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class RegionOptions:
-    """Options of ``canopy map`` about areas, catalogs and clusters, as they were given.
-
-    None, or False, is an option that was not given.
-    """
-
-    area: str | None = None
-    api: str | None = None
-    collection: str | None = None
-    datetime: str | None = None
-    cloud: float | None = None
-    limit: int | None = None
-    asset: str | None = None
-    allow_local: bool = False
-    prefer: str | None = None
-    cell: int | None = None
-    workers: int | None = None
-    scheduler: str | None = None
-    retries: int | None = None
-
-    def given(self, *names: str) -> list[str]:
-        """Return those of some options, or of all, that were given, as they are written."""
-        return [
-            f"--{field.name.replace('_', '-')}"
-            for field in fields(self)
-            if getattr(self, field.name) not in {None, False} and (not names or field.name in names)
-        ]
 
 
 def is_region(scene: str | None, output: str, options: RegionOptions) -> bool:
@@ -65,11 +37,11 @@ def is_region(scene: str | None, output: str, options: RegionOptions) -> bool:
         msg = "expected a SCENE, a STAC file, or --api with --collection and --area"
         raise typer.BadParameter(msg)
     if scene is not None and (
-        wrong := options.given("api", "collection", "datetime", "cloud", "limit")
+        wrong := given_of(options, "api", "collection", "datetime", "cloud", "limit")
     ):
         msg = f"{', '.join(wrong)} with {scene}: they search an API, leave {scene} or them out"
         raise typer.BadParameter(msg)
-    apart = sorted(set(options.given()) - {"--asset", "--allow-local"})
+    apart = sorted(set(given_of(options)) - {"--asset", "--allow-local"})
     if to_file and apart:
         msg = (
             f"{', '.join(apart)} with {output}: an area is mapped in cells, give a folder "
@@ -86,7 +58,7 @@ def one_scene(scene: str, options: RegionOptions, request: MapRequest) -> tuple[
         BadParameter: the catalog has several images, or one that lies in several files.
     """
     path = scene.partition("?")[0].lower()
-    if not (options.given() or path.endswith((".json", ".geojson", ".parquet", ".geoparquet"))):
+    if not (given_of(options) or path.endswith((".json", ".geojson", ".parquet", ".geoparquet"))):
         return scene, request
     from geo.imagery.opened import files_of, readable  # noqa: PLC0415 - help must not wait
 

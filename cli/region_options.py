@@ -1,8 +1,9 @@
-"""Options about areas and catalogs, which ``canopy search`` and ``canopy map`` share."""
+"""Options about areas, catalogs and clusters, some of which ``canopy search`` has too."""
 
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,6 +41,54 @@ AllowLocal = Annotated[
         "inside your network.",
     ),
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionOptions:
+    """Options of ``canopy map`` about areas, catalogs and clusters, as they were given.
+
+    None, or False, is an option that was not given.
+    """
+
+    area: Annotated[str | None, AREA] = None
+    api: Annotated[str | None, API] = None
+    collection: Annotated[str | None, COLLECTION] = None
+    datetime: Datetime = None
+    cloud: Cloud = None
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", help="Most items of the API; 1000 by default.")
+    ] = None
+    asset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[,NAME,NAME]",
+            help="Asset with red, green and blue, or the three of them; found by default.",
+        ),
+    ] = None
+    prefer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="newest|cloud|nearest:DATE",
+            help="Image that wins where several show the same ground; newest by default.",
+        ),
+    ] = None
+    allow_local: AllowLocal = False
+    cell: Annotated[
+        int | None,
+        typer.Option(metavar="PX", help="Side of a cell, a power of two; 4096 by default."),
+    ] = None
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Processes of a Dask cluster on this machine."),
+    ] = None
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="tcp://HOST:PORT", help="A Dask cluster that runs already."),
+    ] = None
+    retries: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Further tries of a cell that fails; 3 by default."),
+    ] = None
 
 
 def parse_prefer(text: str) -> Preference:

@@ -2,41 +2,63 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.console import print_json, print_lines, progress_bar, say, show_notes
-from cli.options import Debug, Quiet  # noqa: TC001 - Typer reads the annotations
+from cli.option_groups import grouped
+from cli.options import Overwrite, Speech  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
-    from canopy.registration import RegisteredPair
+    from canopy.registration import RegisteredPair, RegistrationOutput
     from geo.registration.local_shifts import LocalRegistration
 
 SHIFTS = {"global": "one shift", "local": "local shifts"}
 
 
-def register_heights(
-    image: Annotated[Path, typer.Argument(help="Imagery with red, green and blue.")],
-    chm: Annotated[Path, typer.Argument(help="Canopy heights from lidar [m], in any CRS.")],
+@dataclass(frozen=True, kw_only=True)
+class MovedOptions:
+    """Options about moved heights, as they were given."""
+
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="OUT.tif", help="Where moved heights will stand."),
-    ] = None,
+    ] = None
+    stac: Annotated[bool, typer.Option(help="Write a STAC item, OUT.json.")] = True
+    overwrite: Overwrite = False
+
+    def place(self) -> RegistrationOutput | None:
+        """Return where heights are written, or None.
+
+        Raises:
+            BadParameter: nothing is written, and yet something is said of it.
+        """
+        from canopy.registration import RegistrationOutput  # noqa: PLC0415 - help must not wait
+
+        if self.output is None:
+            if self.overwrite or not self.stac:
+                msg = "--overwrite and --no-stac go with --output OUT.tif: nothing else is written"
+                raise typer.BadParameter(msg)
+            return None
+        return RegistrationOutput(path=self.output, stac=self.stac, overwrite=self.overwrite)
+
+
+@grouped
+def register_heights(
+    image: Annotated[Path, typer.Argument(help="Imagery with red, green and blue.")],
+    chm: Annotated[Path, typer.Argument(help="Canopy heights from lidar [m], in any CRS.")],
+    *,
+    moved: MovedOptions,
     max_shift: Annotated[
         float, typer.Option(metavar="M", help="Farthest shift that is looked for.")
     ] = 6.0,
     local: Annotated[
         bool, typer.Option(help="On ground of 180 m and more, look for local shifts too.")
     ] = True,
-    stac: Annotated[bool, typer.Option(help="Write a STAC item, OUT.json.")] = True,
-    overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the estimate as JSON instead.")
-    ] = False,
-    quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
+    speech: Speech,
 ) -> None:
     """Estimate the shift between IMAGE and CHM, and how sure it is.
 
@@ -45,24 +67,18 @@ def register_heights(
     georeference moved and pixels untouched by one shift for all, or resampled once by local shifts
     where these are surely better. Beside it stand a QGIS style (.qml) and a STAC item (.json).
     """
-    show_notes(quiet=quiet)
-    from canopy.registration import (  # noqa: PLC0415 - help must not wait for these
-        RegistrationOutput,
-        register,
-    )
+    show_notes(quiet=speech.quiet)
+    from canopy.registration import register  # noqa: PLC0415 - help must not wait for these
     from geo.registration.single_shift import RegistrationSettings  # noqa: PLC0415
 
-    settings = RegistrationSettings(max_shift_m=max_shift)
-    place = None
-    if output is not None:
-        place = RegistrationOutput(path=output, stac=stac, overwrite=overwrite)
-    with progress_bar("local shifts", quiet=quiet, unit="windows") as progress:
+    settings, place = RegistrationSettings(max_shift_m=max_shift), moved.place()
+    with progress_bar("local shifts", quiet=speech.quiet, unit="windows") as progress:
         pair = register(image, chm, place, settings=settings, local=local, progress=progress)
-    if as_json:
+    if speech.as_json:
         print_json(pair_as_json(pair))
     else:
         print_lines(pair_in_words(pair))
-    if output is not None and not quiet:
+    if place is not None and not speech.quiet:
         say(written_in_words(pair))
 
 

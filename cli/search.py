@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.console import print_json, print_table, say, show_notes
-from cli.options import Debug, Quiet  # noqa: TC001 - Typer reads the annotations
+from cli.option_groups import grouped
+from cli.options import Speech  # noqa: TC001 - Typer reads the annotations
 from cli.region_options import (
     API,
     AREA,
@@ -20,34 +22,60 @@ from cli.region_options import (
 
 if TYPE_CHECKING:
     from geo.catalog.findings import Group
-    from geo.catalog.imagery_search import SearchReport
+    from geo.catalog.imagery_search import SearchReport, Wish
+    from geo.catalog.search import SearchSettings
 
 SHOWN = 3
 """Messages of one kind that are said before the rest is counted."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """Options about a search, as they were given."""
+
+    api: Annotated[str, API]
+    collection: Annotated[str, COLLECTION]
+    area: Annotated[str, AREA]
+    datetime: Datetime = None
+    cloud: Cloud = None
+    limit: Annotated[int, typer.Option(metavar="N", help="Most items.")] = 1000
+    time_limit: Annotated[
+        float, typer.Option(metavar="S", help="Seconds after which the API is given up.")
+    ] = 300.0
+    allow_local: AllowLocal = False
+
+    def wish(self) -> Wish:
+        """Return what is looked for."""
+        from geo.catalog.imagery_search import Wish  # noqa: PLC0415 - help must not wait for it
+
+        return Wish(
+            api=self.api,
+            collection=self.collection,
+            area=self.area,
+            datetime=self.datetime,
+            cloud=self.cloud,
+        )
+
+    def settings(self) -> SearchSettings:
+        """Return how it is looked for."""
+        from geo.catalog.search import SearchSettings  # noqa: PLC0415 - help must not wait for these
+        from geo.catalog.session import Patience  # noqa: PLC0415
+
+        patience = Patience(limit_s=self.time_limit)
+        return SearchSettings(limit=self.limit, allow_local=self.allow_local, patience=patience)
+
+
+@grouped
 def search_imagery(
-    api: Annotated[str, API],
-    collection: Annotated[str, COLLECTION],
-    area: Annotated[str, AREA],
+    options: SearchOptions,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", metavar="ITEMS", help="items.json or items.parquet."),
     ],
-    datetime: Datetime = None,
-    cloud: Cloud = None,
-    limit: Annotated[int, typer.Option(metavar="N", help="Most items.")] = 1000,
-    time_limit: Annotated[
-        float, typer.Option(metavar="S", help="Seconds after which the API is given up.")
-    ] = 300.0,
-    allow_local: AllowLocal = False,
+    *,
     preview: Annotated[bool, typer.Option(help="Draw a map into ITEMS.preview.png.")] = True,
     overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print what was found as JSON instead.")
-    ] = False,
-    quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
+    speech: Speech,
 ) -> None:
     """Find imagery of AREA in a STAC API and write its items.
 
@@ -55,27 +83,21 @@ def search_imagery(
     the items stands a map of footprints and of what none of them covers (.preview.png).
     Exit code 2 where nothing is found, with what to relax.
     """
-    show_notes(quiet=quiet)
+    show_notes(quiet=speech.quiet)
     from geo.catalog.imagery_search import (  # noqa: PLC0415 - help must not wait for these
         SearchOutput,
-        Wish,
         find_imagery,
     )
-    from geo.catalog.search import SearchSettings  # noqa: PLC0415
-    from geo.catalog.session import Patience  # noqa: PLC0415
 
-    report = find_imagery(
-        Wish(api=api, collection=collection, area=area, datetime=datetime, cloud=cloud),
-        SearchOutput(items=output, preview=preview, overwrite=overwrite),
-        SearchSettings(limit=limit, allow_local=allow_local, patience=Patience(limit_s=time_limit)),
-    )
-    if as_json:
+    place = SearchOutput(items=output, preview=preview, overwrite=overwrite)
+    report = find_imagery(options.wish(), place, options.settings())
+    if speech.as_json:
         print_json(report_as_json(report))
     else:
         print_table([row(group) for group in report.groups])
     for line in warnings_of(report):
         say(f"warning: {line}")
-    if not quiet:
+    if not speech.quiet:
         for line in in_words(report):
             say(line)
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.console import print_json, progress_bar, say, show_notes
-from cli.options import Debug, Quiet  # noqa: TC001 - Typer reads the annotations
+from cli.option_groups import grouped
+from cli.options import Speech  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from canopy.supervision.validation import ValidationSettings
+
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of the run.")]
 Resume = Annotated[bool, typer.Option(help="Go on from where a run in DIR was stopped.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print a summary as JSON.")]
 Threads = Annotated[
     int | None,
     typer.Option(min=1, help="CPU threads; all by default. They change weights by rounding."),
@@ -33,6 +36,16 @@ Data = Annotated[
     ),
 ]
 
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Options of every training run."""
+
+    output: Output
+    resume: Resume = False
+    threads: Threads = None
+
+
 train = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="Train models on imagery and lidar."
 )
@@ -44,61 +57,55 @@ def group() -> None:
 
 
 @train.command(name="decoder")
+@grouped
 def fit_decoder(
     config: Annotated[
         Path, typer.Argument(metavar="CONFIG.yaml", help="Chips, network, losses, steps.")
     ],
-    output: Output,
-    resume: Resume = False,
-    threads: Threads = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
+    run: RunOptions,
+    speech: Speech,
 ) -> None:
     """Fit a decoder on a frozen or tuned encoder, from a set of chips.
 
     DIR then holds a model as `canopy map --model DIR` takes it, and the log, the curves, example
     panels and the resolved settings beside it.
     """
-    show_notes(quiet=quiet)
-    with training_installed(threads):
+    show_notes(quiet=speech.quiet)
+    with training_installed(run.threads):
         from canopy.supervision.train_decoder import train_decoder  # noqa: PLC0415
-    with progress_bar("training", quiet=quiet, unit="steps") as progress:
-        trained = train_decoder(config, output, resume=resume, progress=progress)
+    with progress_bar("training", quiet=speech.quiet, unit="steps") as progress:
+        trained = train_decoder(config, run.output, resume=run.resume, progress=progress)
     words = ", ".join(f"{name} {value}" for name, value in trained.validation.items())
-    if not quiet:
+    if not speech.quiet:
         say(f"model    {trained.folder}: {words} on chips kept aside")
-    if as_json:
+    if speech.as_json:
         print_json({"path": str(trained.folder), "validation": trained.validation})
 
 
 @train.command(name="correction")
+@grouped
 def fit_correction(
     config: Annotated[
         Path, typer.Argument(metavar="CONFIG.yaml", help="Images, footprints, network, steps.")
     ],
-    output: Output,
-    resume: Resume = False,
-    threads: Threads = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
+    run: RunOptions,
+    speech: Speech,
 ) -> None:
     """Teach a correction network the footprints of space lidar over images.
 
     DIR then holds a network as `canopy correct --model DIR` and `canopy map --correction DIR` take
     it, and the log, the curves and the resolved settings beside it.
     """
-    show_notes(quiet=quiet)
-    with training_installed(threads):
+    show_notes(quiet=speech.quiet)
+    with training_installed(run.threads):
         from canopy.correction_network.train import train_correction  # noqa: PLC0415
-    with progress_bar("training", quiet=quiet, unit="steps") as progress:
-        trained = train_correction(config, output, resume=resume, progress=progress)
+    with progress_bar("training", quiet=speech.quiet, unit="steps") as progress:
+        trained = train_correction(config, run.output, resume=run.resume, progress=progress)
     learned, aside = trained.footprints
     words = ", ".join(f"{name} {value}" for name, value in trained.validation.items())
-    if not quiet:
+    if not speech.quiet:
         say(f"model    {trained.folder}: {words}; {learned} footprints learned, {aside} kept aside")
-    if as_json:
+    if speech.as_json:
         print_json(
             {
                 "path": str(trained.folder),
@@ -109,15 +116,13 @@ def fit_correction(
 
 
 @train.command(name="plots")
+@grouped
 def fit_plots(
     recipe: Recipe,
-    output: Output,
+    *,
     data: Data = None,
-    resume: Resume = False,
-    threads: Threads = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
+    run: RunOptions,
+    speech: Speech,
 ) -> None:
     """Train on small plots, mirrored into tiles, with treeless ground among them.
 
@@ -125,68 +130,83 @@ def fit_plots(
     resolved recipe beside it. It learns from all plots: `canopy train validate` says how good a
     recipe is on plots that it does not see.
     """
-    show_notes(quiet=quiet)
-    with training_installed(threads):
+    show_notes(quiet=speech.quiet)
+    with training_installed(run.threads):
         from canopy.supervision.train_plots import train_plots  # noqa: PLC0415
-    with progress_bar("training", quiet=quiet, unit="steps") as progress:
-        model = train_plots(recipe, output, data=data, resume=resume, progress=progress)
-    if not quiet:
-        say(f"model    {output}: {model.card.title}, trained on all plots")
-    if as_json:
-        print_json({"path": str(output), "name": model.card.name})
+    with progress_bar("training", quiet=speech.quiet, unit="steps") as progress:
+        model = train_plots(recipe, run.output, data=data, resume=run.resume, progress=progress)
+    if not speech.quiet:
+        say(f"model    {run.output}: {model.card.title}, trained on all plots")
+    if speech.as_json:
+        print_json({"path": str(run.output), "name": model.card.name})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions:
+    """Options about the splits of a validation, as they were given."""
+
+    only: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,...", help="Splits to run now: blocks-0,sites-NEON_TEAK."),
+    ] = None
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="N,...", help="Run every split with each: 0,1. Else the recipe's."),
+    ] = None
+    final: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="A finished model, to judge on the sites elsewhere."),
+    ] = None
+    data: Data = None
+    resume: Annotated[bool, typer.Option(help="Go on with splits that were stopped.")] = False
+
+    def settings(self) -> ValidationSettings:
+        """Return what is chosen.
+
+        Raises:
+            BadParameter: an option is not written as expected.
+        """
+        from canopy.supervision.validation import ValidationSettings  # noqa: PLC0415
+
+        return ValidationSettings(
+            data=self.data,
+            only=() if self.only is None else tuple(self.only.split(",")),
+            seeds=parse_seeds(self.seeds),
+            final=self.final or "",
+            resume=self.resume,
+        )
 
 
 @train.command(name="validate")
+@grouped
 def validate(
     recipe: Recipe,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of all splits.")
     ],
-    only: Annotated[
-        str | None,
-        typer.Option(metavar="NAME,...", help="Splits to run now: blocks-0,sites-NEON_TEAK."),
-    ] = None,
-    seeds: Annotated[
-        str | None,
-        typer.Option(metavar="N,...", help="Run every split with each: 0,1. Else the recipe's."),
-    ] = None,
-    final: Annotated[
-        str | None,
-        typer.Option(metavar="MODEL", help="A finished model, to judge on the sites elsewhere."),
-    ] = None,
-    data: Data = None,
-    resume: Annotated[bool, typer.Option(help="Go on with splits that were stopped.")] = False,
+    *,
+    options: SplitOptions,
     threads: Threads = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    debug: Debug = False,  # noqa: ARG001 - read in cli.app, before parsing can fail
+    speech: Speech,
 ) -> None:
     """Judge a recipe: five folds over blocks of ground, then each site left out in turn.
 
     Every split is trained anew beside three baselines; finished ones are kept. After the last, DIR
     holds errors.json and errors.md.
     """
-    show_notes(quiet=quiet)
+    show_notes(quiet=speech.quiet)
     with training_installed(threads):
-        from canopy.supervision.validation import (  # noqa: PLC0415
-            ValidationSettings,
-            validate_recipe,
-        )
-    choices = ValidationSettings(
-        data=data,
-        only=() if only is None else tuple(only.split(",")),
-        seeds=parse_seeds(seeds),
-        final=final or "",
-        resume=resume,
-    )
-    with progress_bar("training", quiet=quiet, unit="steps") as progress:
-        found = validate_recipe(recipe, output, choices, progress=progress)
-    if not quiet and found.missing:
+        from canopy.supervision.validation import validate_recipe  # noqa: PLC0415
+
+        settings = options.settings()
+    with progress_bar("training", quiet=speech.quiet, unit="steps") as progress:
+        found = validate_recipe(recipe, output, settings, progress=progress)
+    if not speech.quiet and found.missing:
         names = ", ".join(found.missing)
         say(f"splits   {len(found.missing)} still to run before there is a report: {names}")
-    elif not quiet:
+    elif not speech.quiet:
         say(f"report   {output / 'errors.md'}")
-    if as_json:
+    if speech.as_json:
         print_json({"path": str(output), "missing": list(found.missing), "errors": found.report})
 
 

@@ -134,9 +134,15 @@ def test_centimetres_and_whole_metres_are_kept(correct, place, encoding):
     assert 13 <= found[300, 300] * scale <= 14
 
 
+def test_a_greater_least_change_leaves_what_would_change_by_less(correct, place):
+    assert correct("--least-change", "0.9")[0] == 0
+    assert pixels(place / "out.tif").tobytes() == pixels(place / "map.tif").tobytes()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (("--least-change", "2"), "--least-change 2.0: expected a share from 0 to 1"),
         (("--folds", "4"), "--folds with --model: of no effect"),
         (("--percentile", "95"), "--percentile with --model"),
         (("--footprints", "f.parquet"), "one of both"),

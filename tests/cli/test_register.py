@@ -190,6 +190,13 @@ def test_a_wrong_output_is_one_line(canopy_command, folder, output, word):
     assert word in err
 
 
+@pytest.mark.parametrize("option", ["--overwrite", "--no-stac"])
+def test_options_about_a_file_need_one(canopy_command, folder, option):
+    code, out, err = canopy_command("register", folder / IMAGERY, folder / "off.tif", option)
+    assert (code, out) == (2, "")
+    assert "go with --output" in err
+
+
 def test_heights_of_other_ground_are_one_line(canopy_command, folder, tmp_path):
     chm = put(folder / CHM, tmp_path / "far.tif", Affine.translation(9000, 0))
     code, _, err = canopy_command("register", folder / IMAGERY, chm)
