@@ -233,7 +233,7 @@ def run_or_leave(
 
 def summarise(report: ChmReport) -> None:
     """Say what a model holds and where its companions are."""
-    from geo.lidar.crs_agreement import crs_words  # noqa: PLC0415 - help must not wait for it
+    from geo.ground import crs_words  # noqa: PLC0415 - help must not wait for it
 
     heights, grid = report.heights, report.grid
     say(f"chm      {report.files.chm}: {grid.width} x {grid.height} px, {crs_words(grid.crs)}")

@@ -113,11 +113,13 @@ def plan_only(scene: str, output: Path, request: MapRequest) -> dict[str, Any]:
 
 def announce(job: MapJob, corrected_by: str | None) -> None:
     """Say what a run would do."""
+    from geo.ground import crs_words  # noqa: PLC0415 - help must not wait for it
+
     plan, card = job.plan, job.model.card
     rows, columns = plan.out_grid.shape
-    crs = plan.out_grid.crs.to_string() if plan.out_grid.crs else "no CRS"
+    words = crs_words(plan.out_grid.crs)
     say(f"scene    {plan.scene.source}: {plan.scene.gsd_m:.3g} m pixels, {plan.scene.dtype}")
-    say(f"map      {job.outputs.map}: {columns} x {rows} px of {plan.pixel_m:.3g} m, {crs}")
+    say(f"map      {job.outputs.map}: {columns} x {rows} px of {plan.pixel_m:.3g} m, {words}")
     say(f"model    {card.title}, {plan.tiles.count} tiles")
     if plan.interval:
         made = plan.interval.calibration
@@ -149,9 +151,10 @@ def run(scene: str, output: Path, request: MapRequest) -> dict[str, Any]:
 
 def summarise(report: MapReport) -> None:
     """Say what a map holds and where its companions are."""
+    from geo.ground import crs_words  # noqa: PLC0415 - help must not wait for it
+
     heights, grid = report.heights, report.grid
-    crs = grid.crs.to_string() if grid.crs else "no CRS"
-    say(f"map      {report.map}: {grid.width} x {grid.height} px, {crs}")
+    say(f"map      {report.map}: {grid.width} x {grid.height} px, {crs_words(grid.crs)}")
     say_heights(heights, none="the scene has no valid pixel")
     if (interval := report.interval) and report.heights.valid_percent:
         say(

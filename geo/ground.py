@@ -43,6 +43,19 @@ def to_pyproj(crs: CRS) -> pyproj.CRS:
     return pyproj.CRS.from_user_input(crs.to_wkt())
 
 
+def crs_words(crs: pyproj.CRS | CRS | None) -> str:
+    """Return a CRS in a few words: its code where it is registered, else its name."""
+    if crs is None:
+        return "no CRS"
+    named = crs if isinstance(crs, pyproj.CRS) else to_pyproj(crs)
+    if code := named.to_authority(min_confidence=100):
+        return ":".join(code)
+    if named.name.lower() not in {"unknown", "unnamed", "undefined", ""}:
+        return str(named.name)
+    way = named.coordinate_operation
+    return f"an unnamed {way.method_name} CRS" if way else "an unnamed CRS"
+
+
 def longitude_latitude(crs: CRS, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return longitudes and latitudes [degrees, WGS 84] of coordinates in a CRS.
 
@@ -52,15 +65,14 @@ def longitude_latitude(crs: CRS, x: FloatArray, y: FloatArray) -> tuple[FloatArr
     try:
         transformer = pyproj.Transformer.from_crs(to_pyproj(crs), WGS84, always_xy=True)
     except pyproj.exceptions.ProjError as error:
-        name = to_pyproj(crs).name
-        msg = f"the CRS {name} has no known place on Earth: assign the right one"
+        msg = f"the CRS {crs_words(crs)} has no known place on Earth: assign the right one"
         raise GridError(msg) from error
     longitude, latitude = transformer.transform(x, y)
     on_earth = np.isfinite(longitude) & np.isfinite(latitude) & (np.abs(latitude) <= 90)  # noqa: PLR2004
     if not (on_earth & (np.abs(longitude) <= 540)).all():  # noqa: PLR2004 - one turn beyond
         msg = (
             f"coordinates from {x.min():g}, {y.min():g} to {x.max():g}, {y.max():g} lie outside "
-            f"{crs.to_string()[:60]}: the georeference is wrong, assign the right one"
+            f"{crs_words(crs)}: the georeference is wrong, assign the right one"
         )
         raise GridError(msg)
     return longitude, latitude
@@ -167,7 +179,7 @@ def covering(grid: Grid, crs: CRS, gsd_m: float, locate: Locator | None = None) 
     transformer = pyproj.Transformer.from_crs(to_pyproj(grid.crs), to_pyproj(crs), always_xy=True)
     x, y = transformer.transform(x, y)
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        msg = f"the scene reaches beyond {crs.to_string()}: cut it into smaller scenes"
+        msg = f"the scene reaches beyond {crs_words(crs)}: cut it into smaller scenes"
         raise GridError(msg)
     west, north = math.floor(x.min() / gsd_m), math.ceil(y.max() / gsd_m)
     east, south = math.ceil(x.max() / gsd_m), math.floor(y.min() / gsd_m)

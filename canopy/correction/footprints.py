@@ -14,6 +14,7 @@ from canopy.evaluation.footprint_filters import columns_of
 from canopy.evaluation.height_source import TALLEST_M
 from canopy.evaluation.vectors import read_table
 from geo.gedi.columns import BEAMS
+from geo.ground import crs_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -287,7 +288,7 @@ def refuse_elsewhere(path: Path, table: Any, inside: Mask, source: HeightSource)
     west, south, east, north = table.total_bounds
     msg = (
         f"no footprint of {path} lies over {source.path}: footprints span {west:.6g} to {east:.6g} "
-        f"and {south:.6g} to {north:.6g} ({table.crs.to_string()[:40]}); check place and CRS"
+        f"and {south:.6g} to {north:.6g} ({crs_words(table.crs)}); check place and CRS"
     )
     raise SettingsError(msg)
 

@@ -13,8 +13,8 @@ from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 
 from geo.grid import Grid
-from geo.ground import to_pyproj
-from geo.lidar.crs_agreement import SAME_M, apart_m, apart_words, crs_words
+from geo.ground import crs_words, to_pyproj
+from geo.lidar.crs_agreement import SAME_M, apart_m, apart_words
 from geo.lidar.errors import LidarError
 from geo.lidar.point_crs import flat_part
 from geo.lidar.units import horizontal_unit, is_metre

@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyproj
 
-from geo.ground import to_pyproj
 from geo.lidar.units import horizontal_unit
 
 if TYPE_CHECKING:
-    from rasterio.crs import CRS
-
     from geo.lidar.point_store import Bounds
 
 SAME_M = 1.0
@@ -37,15 +34,6 @@ GEODETIC_CODES = {
 
 FLATTENING = 298.257
 """Inverse flattening of GRS 80 and WGS 84, as far as they agree."""
-
-
-def crs_words(crs: pyproj.CRS | CRS | None) -> str:
-    """Return a CRS in a few words: its code where it is registered, else its name."""
-    if crs is None:
-        return "no CRS"
-    named = crs if isinstance(crs, pyproj.CRS) else to_pyproj(crs)
-    code = named.to_authority(min_confidence=100)
-    return ":".join(code) if code else str(named.name)
 
 
 def apart_m(one: pyproj.CRS, other: pyproj.CRS, bounds: Bounds) -> float:

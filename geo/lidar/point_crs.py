@@ -10,8 +10,8 @@ import numpy as np
 import pyproj
 from rasterio.crs import CRS
 
-from geo.ground import keeps_metres, longitude_latitude
-from geo.lidar.crs_agreement import SAME_M, apart_m, apart_words, crs_words, registered
+from geo.ground import crs_words, keeps_metres, longitude_latitude
+from geo.lidar.crs_agreement import SAME_M, apart_m, apart_words, registered
 from geo.lidar.errors import LidarError
 from geo.lidar.units import (
     EPSG_UNITS,

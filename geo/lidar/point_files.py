@@ -14,7 +14,7 @@ import laspy
 import lazrs
 import numpy as np
 
-from geo.lidar.crs_agreement import crs_words
+from geo.ground import crs_words
 from geo.lidar.errors import LidarError
 from geo.lidar.point_crs import PointCrs, read_point_crs
 

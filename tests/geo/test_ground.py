@@ -13,7 +13,7 @@ from small_scenes import PLACES, Place, degrees
 
 from geo.errors import GridError
 from geo.grid import Grid
-from geo.ground import ground_pixel_m, keeps_metres, local_utm, model_grid
+from geo.ground import crs_words, ground_pixel_m, keeps_metres, local_utm, model_grid
 
 each_place = pytest.mark.parametrize(
     "place", [place for place in PLACES if place.crs], ids=lambda place: place.name
@@ -167,3 +167,22 @@ def test_a_crs_that_lies_nowhere_on_earth_is_refused():
     grid = Grid(crs=local, transform=Affine(0.6, 0, 0, 0, -0.6, 9), height=9, width=9)
     with pytest.raises(GridError, match="Local Coordinates"):
         model_grid(grid, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("crs", "words"),
+    [
+        (None, "no CRS"),
+        (CRS.from_epsg(32617), "EPSG:32617"),
+        (pyproj.CRS.from_epsg(4326), "EPSG:4326"),
+        (CRS.from_proj4("+proj=tmerc +lon_0=15.3 +units=m"), "an unnamed Transverse Mercator CRS"),
+    ],
+)
+def test_a_crs_is_named_in_a_few_words(crs, words):
+    assert crs_words(crs) == words
+
+
+def test_a_crs_that_only_has_a_name_is_called_by_it():
+    wkt = CRS.from_proj4("+proj=tmerc +lon_0=15.3 +units=m").to_wkt()
+    named = wkt.replace("unknown", "Survey of 2019", 1).replace("unnamed", "Survey of 2019", 1)
+    assert crs_words(CRS.from_wkt(named)) == "Survey of 2019"
