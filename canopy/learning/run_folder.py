@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from geo.whole_file import whole_file
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 SETTINGS_FILE, LOG_FILE, CHECKPOINT_FILE = "training.json", "log.jsonl", "checkpoint.pt"
 MOST_NAMES = 5
@@ -49,11 +52,12 @@ class RunFolder:
         """Begin a run, or return the checkpoint to go on from, None where there is none yet.
 
         Raises:
-            OutputError: a run stands there and is not to be gone on with, or none stands there
-                that could be.
+            OutputError: a run stands there and is not to be gone on with, or cannot be.
         """
-        if resume:
+        if resume and (self.has_learned or (self.path / SETTINGS_FILE).exists()):
             return self.resume(settings)
+        if resume:
+            log.info("%s holds no run to go on from: it is begun anew", self.path)
         self.begin(settings)
         return None
 
@@ -76,7 +80,7 @@ class RunFolder:
         try:
             begun = json.loads((self.path / SETTINGS_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            msg = f"{self.path} holds no run to go on from: leave --resume out to begin one"
+            msg = f"{self.path / SETTINGS_FILE} of the run cannot be read: name another folder"
             raise OutputError(msg) from error
         settings = json.loads(json.dumps(settings))  # lists for tuples, as on disk
         if begun != settings:

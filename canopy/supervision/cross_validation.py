@@ -137,8 +137,7 @@ def run_split(
         log.info("%s: found predictions, kept", split.folder)
         return
     learned = [pair for index, pair in enumerate(pairs) if index not in split.held_out]
-    begun = resume and (folder / SETTINGS_FILE).is_file()
-    model = fit(learned, recipe, folder, held_out=held_out, resume=begun, progress=progress)
+    model = fit(learned, recipe, folder, held_out=held_out, resume=resume, progress=progress)
     predictions = predictions_of(model, learned, held_out, recipe)
     seconds = RunFolder(path=folder).read_log()[-1]["seconds"]
     (folder / SECONDS_FILE).write_text(json.dumps(seconds), encoding="utf-8")

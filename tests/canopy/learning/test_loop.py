@@ -156,11 +156,21 @@ def test_a_run_is_not_begun_twice_nor_gone_on_with_another_way(tmp_path):
         folder.begin({"run": "line"})
     with pytest.raises(OutputError, match=r"another run: .* or name another folder"):
         folder.resume({"run": "curve"})
-    with pytest.raises(OutputError, match="holds no run"):
-        RunFolder(path=tmp_path / "none").resume({})
     (folder.path / "checkpoint.pt").write_bytes(b"torn")
     with pytest.raises(OutputError, match="cannot be read"):
         folder.resume({"run": "line"})
+
+
+def test_resuming_where_nothing_stands_begins(tmp_path, caplog):
+    caplog.set_level("INFO")
+    folder = RunFolder(path=tmp_path / "none")
+    assert folder.open({"run": "line"}, resume=True) is None
+    assert "no run to go on from" in caplog.text
+    assert json.loads((folder.path / "training.json").read_text()) == {"run": "line"}
+    folder.log({"step": 1})
+    (folder.path / "training.json").write_text("torn")
+    with pytest.raises(OutputError, match=r"training\.json of the run cannot be read"):
+        folder.open({"run": "line"}, resume=True)
 
 
 def test_what_another_run_differs_in_is_named_as_a_configuration_has_it(tmp_path):
