@@ -16,7 +16,7 @@ from cli.console import (
     say,
     show_notes,
 )
-from cli.options import Debug, Quiet  # noqa: TC001 - Typer reads the annotations
+from cli.options import AsJson, Debug, Quiet  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
     from canopy.conversion import Verified
@@ -28,8 +28,6 @@ models = typer.Typer(
     rich_markup_mode=None,
     help="List, fetch, check and convert height models.",
 )
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
 
 @models.command(name="list")
