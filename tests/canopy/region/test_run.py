@@ -361,7 +361,7 @@ def test_dask_cuda_is_used_where_it_is_installed(monkeypatch, tmp_path):
         "asked = {}\n"
         "def LocalCUDACluster(**choices):\n"
         "    asked.update(choices)\n"
-        "    return LocalCluster(n_workers=1, processes=False, dashboard_address=None)\n"
+        "    return LocalCluster(n_workers=0, processes=False, dashboard_address=None)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
