@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from released_sizes import model_of
 
-from canopy.height_models.forward import ForwardSettings, autocast, choose_dtype
+from canopy.height_models.forward import ForwardSettings, autocast, dtypes_for
 from canopy.radiometry import normalise
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def limit(model: HeightModel, tile: int, batch: int, count: int) -> Callable[[],
     compiled = torch.compile(model.forward.network)
     images = torch.rand(batch, 3, tile, tile, device=model.device)
     images = images.to(memory_format=torch.channels_last)
-    dtype = choose_dtype("auto", model.device)
+    dtype = dtypes_for("auto", model.device)[0]
     rounds = max(1, count // batch)
 
     @torch.inference_mode()

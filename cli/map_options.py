@@ -126,8 +126,8 @@ class MapOptions:
     precision: Annotated[
         PrecisionChoice,
         typer.Option(
-            help="auto: float32 on a CPU; on CUDA float16, if heights stay within 0.05 m in the "
-            "mean."
+            help="auto: float32 on a CPU; on CUDA float16, else bfloat16, if heights stay within "
+            "0.05 m in the mean."
         ),
     ] = PrecisionChoice.auto
     compiled: Annotated[

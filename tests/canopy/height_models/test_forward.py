@@ -18,6 +18,7 @@ from canopy.height_models.forward import (
     LARGEST_BATCH,
     Forward,
     ForwardSettings,
+    dtypes_for,
     fitting_batch,
     is_out_of_memory,
 )
@@ -96,26 +97,37 @@ def test_lower_precision_stays_near():
 
 
 class Touchy(nn.Module):
-    """Heights that differ, or are no numbers, wherever autocast is on."""
+    """Heights that differ, or are no numbers, wherever autocast is on: as much in each type."""
 
-    def __init__(self, off):
+    def __init__(self, half, brain=None):
         super().__init__()
-        self.off = off
+        self.off = {torch.float16: half, torch.bfloat16: half if brain is None else brain}
 
     def forward(self, images):
-        return images[:, 0] + (self.off if torch.is_autocast_enabled("cpu") else 0)
+        lower = torch.is_autocast_enabled("cpu")
+        return images[:, 0] + (self.off[torch.get_autocast_dtype("cpu")] if lower else 0)
 
 
-@pytest.mark.parametrize(("off", "falls_back"), [(0.04, False), (0.06, True), (np.nan, True)])
-def test_a_precision_that_does_not_agree_is_left(off, falls_back, caplog):
-    forward = Forward(Touchy(off), CPU, ForwardSettings())
-    forward.dtype, forward.compared = torch.bfloat16, False  # as auto chooses on CUDA
+@pytest.mark.parametrize(
+    ("half", "brain", "added", "said"),
+    [
+        (0.04, 0.02, 0.04, ""),
+        (0.06, 0.02, 0.02, "float16 is 0.06 m off: going on in bfloat16"),
+        (np.nan, 0.02, 0.02, "float16 is out of its range: going on in bfloat16"),
+        (0.06, 0.07, 0, "bfloat16 is 0.07 m off: going on in float32"),
+        (np.nan, np.nan, 0, "bfloat16 is out of its range: going on in float32"),
+    ],
+)
+def test_a_precision_that_does_not_agree_gives_way_to_the_next(half, brain, added, said, caplog):
+    forward = Forward(Touchy(half, brain), CPU, ForwardSettings())
+    forward.dtype, *forward.next_dtypes = dtypes_for("auto", torch.device("cuda"))
+    forward.compared = False
     images = torch.rand(2, 3, 8, 8)
     with caplog.at_level(logging.WARNING):
         found = forward(images)
-    expected = images[:, 0] if falls_back else images[:, 0] + off
-    torch.testing.assert_close(found, expected)
-    assert ("going on in float32" in caplog.text) == falls_back
+    torch.testing.assert_close(found, images[:, 0] + added)
+    assert said in caplog.text
+    assert bool(caplog.text) == bool(said)
 
 
 class Overflowing(nn.Module):
