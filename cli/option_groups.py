@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, get_type_hints
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from _typeshed import DataclassInstance
-
 Result = TypeVar("Result")
 EMPTY, BY_NAME = inspect.Parameter.empty, inspect.Parameter.KEYWORD_ONLY
+
+
+class OptionGroup(Protocol):
+    """Any dataclass whose fields are options."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
 
 def grouped(command: Callable[..., Result]) -> Callable[..., Result]:
@@ -53,7 +57,7 @@ def options_of(taken: inspect.Parameter, hint: Any) -> Iterator[inspect.Paramete
         yield inspect.Parameter(field.name, BY_NAME, default=default, annotation=hints[field.name])
 
 
-def given_of(options: DataclassInstance, *names: str) -> list[str]:
+def given_of(options: OptionGroup, *names: str) -> list[str]:
     """Return those of a group's options, or of some of them, that were given, as they are written.
 
     None, or False, is an option that was not given.
