@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.chips import RegisterChoice
 from cli.console import print_json, progress_bar, say, show_notes
-from cli.map_options import DeviceChoice, RadiometryChoice
 from cli.option_groups import grouped
-from cli.options import PAIRS_HELP, Colours, Overwrite, Seed, Speech
+from cli.options import (
+    PAIRS_HELP,
+    Colours,
+    Device,
+    DeviceChoice,
+    Overwrite,
+    RadiometryChoice,
+    RegisterChoice,
+    Seed,
+    Speech,
+)
 
 if TYPE_CHECKING:
     from canopy.calibration.report import CalibrationReport
@@ -118,9 +126,7 @@ def calibrate_model(
         str, typer.Option(metavar="NAME|PATH", help="Height model, as `canopy map` takes it.")
     ],
     place: PlaceOptions,
-    device: Annotated[
-        DeviceChoice, typer.Option(help="Where the model runs; auto takes CUDA if there is one.")
-    ] = DeviceChoice.auto,
+    device: Device = DeviceChoice.auto,
     options: CalibrationOptions,
     speech: Speech,
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,20 +10,12 @@ import typer
 
 from cli.console import print_json, progress_bar, say, show_notes
 from cli.option_groups import grouped
-from cli.options import PAIRS_HELP, Speech, parse_three
+from cli.options import PAIRS_HELP, RegisterChoice, Speech, parse_three
 
 if TYPE_CHECKING:
     from canopy.chips.settings import ChipSettings
 
 SHARES = "the shares of train, val and test, such as 0.8,0.1,0.1"
-
-
-class RegisterChoice(StrEnum):
-    """What is done about shifts between images and heights."""
-
-    off = "off"
-    keep_unclear = "keep-unclear"
-    drop_unclear = "drop-unclear"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from cli.correct_options import (  # noqa: TC001 - Typer reads the annotations
     NetworkOptions,
 )
 from cli.correct_words import by_footprints_in_words, by_network_in_words, written_in_words
-from cli.option_groups import grouped, written
+from cli.option_groups import grouped, option_names
 from cli.options import Speech  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
@@ -49,23 +48,12 @@ def correct_heights(
     show_notes(quiet=speech.quiet)
     refuse_mixed(context, network, shots)
     report: CorrectionReport | ByModelReport
-    with progress_bar("correcting", quiet=speech.quiet, unit="steps") as progress:
-        if network.model is not None:
-            from canopy.correction_network.correct import (  # noqa: PLC0415 - help must not wait
-                correct_by_model,
-            )
-
-            seen, image = network.settings(factors, maps), str(network.image)
-            report = correct_by_model(
-                maps.heights, network.model, image, maps.output, seen, progress
-            )
-            words = by_network_in_words(report.findings)
-        else:
-            from canopy.correction.correct import correct_map  # noqa: PLC0415
-
-            settings, footprints = shots.settings(factors, maps), Path(str(shots.footprints))
-            report = correct_map(maps.heights, footprints, maps.output, settings, progress)
-            words = by_footprints_in_words(report.findings)
+    if network.model is None:
+        report = by_footprints(maps, shots, factors, quiet=speech.quiet)
+        words = by_footprints_in_words(report.findings)
+    else:
+        report = by_network(maps, network, factors, quiet=speech.quiet)
+        words = by_network_in_words(report.findings)
     if speech.as_json:
         print_json(report.findings | {"paths": [str(path) for path in report.files.all]})
     else:
@@ -74,21 +62,45 @@ def correct_heights(
         say(written_in_words(report))
 
 
+def by_footprints(
+    maps: MapsOptions, shots: FootprintOptions, factors: FactorOptions, *, quiet: bool
+) -> CorrectionReport:
+    """Correct a map by footprints over it."""
+    from canopy.correction.correct import correct_map  # noqa: PLC0415 - help must not wait
+
+    settings, footprints = shots.settings(factors, maps), Path(str(shots.footprints))
+    with progress_bar("correcting", quiet=quiet, unit="steps") as progress:
+        return correct_map(maps.heights, footprints, maps.output, settings, progress)
+
+
+def by_network(
+    maps: MapsOptions, network: NetworkOptions, factors: FactorOptions, *, quiet: bool
+) -> ByModelReport:
+    """Correct a map by what a network sees in its imagery."""
+    from canopy.correction_network.correct import (  # noqa: PLC0415 - help must not wait
+        correct_by_model,
+    )
+
+    settings, model, image = network.settings(factors, maps), str(network.model), str(network.image)
+    with progress_bar("correcting", quiet=quiet, unit="steps") as progress:
+        return correct_by_model(maps.heights, model, image, maps.output, settings, progress)
+
+
 def refuse_mixed(context: typer.Context, network: NetworkOptions, shots: FootprintOptions) -> None:
     """Refuse both ways of correcting together, neither, and options of the other one.
 
     Raises:
         BadParameter: as said.
     """
-    by_network = network.model is not None
-    if by_network == (shots.footprints is not None):
+    has_model = network.model is not None
+    if has_model == (shots.footprints is not None):
         msg = "expected --footprints FILE, or --model NAME with --image SCENE: one of both"
         raise typer.BadParameter(msg)
-    if by_network and network.image is None:
+    if has_model and network.image is None:
         msg = f"--model {network.model} without --image: give the imagery that the map shows"
         raise typer.BadParameter(msg)
-    way, other = ("--model", shots) if by_network else ("--footprints", network)
-    given = [written(each.name) for each in fields(other) if was_given(context, each.name)]
+    way, other = ("--model", shots) if has_model else ("--footprints", network)
+    given = [name for field, name in option_names(other).items() if was_given(context, field)]
     if given:
         msg = f"{', '.join(given)} with {way}: of no effect there, leave it out"
         raise typer.BadParameter(msg)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import Overwrite, Seed  # noqa: TC001 - Typer reads the annotations
+from cli.options import Overwrite, Seed, Stac, number_or_auto, numbers_in
 
 if TYPE_CHECKING:
     from canopy.correction.settings import CorrectionSettings
@@ -24,7 +24,7 @@ class MapsOptions:
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="OUT.tif", help="Where the map will stand.")
     ]
-    stac: Annotated[bool, typer.Option(help="Write a STAC item, OUT.json.")] = True
+    stac: Stac = True
     preview: Annotated[bool, typer.Option(help="Draw the map before and after.")] = True
     overwrite: Overwrite = False
 
@@ -120,14 +120,14 @@ class FootprintOptions:
             keep_below_m=factors.keep_below,
             limits=parse_limits(factors.limits),
             resolution_m=self.resolution,
-            bandwidth_m=metres_or_auto("--bandwidth", factors.bandwidth),
+            bandwidth_m=number_or_auto("--bandwidth", factors.bandwidth, "metres", float),
             max_shift_m=self.max_shift,
             shift_step_m=self.shift_step,
             piece_m=self.piece,
             fewest=self.least_shots,
             least_change=CorrectionSettings.least_change if least_change is None else least_change,
             folds=self.folds,
-            block_m=metres_or_auto("--block", self.block),
+            block_m=number_or_auto("--block", self.block, "metres", float),
             seed=self.seed,
             stac=maps.stac,
             preview=maps.preview,
@@ -182,7 +182,7 @@ class NetworkOptions:
             FieldSettings,
         )
 
-        bandwidth = metres_or_auto("--bandwidth", factors.bandwidth)
+        bandwidth = number_or_auto("--bandwidth", factors.bandwidth, "metres", float)
         field = FieldSettings(
             bandwidth_m=FieldSettings.bandwidth_m if bandwidth is None else bandwidth,
             least_height_m=factors.least_height,
@@ -218,24 +218,6 @@ def parse_limits(text: str) -> tuple[float, float]:
     Raises:
         BadParameter: it has others.
     """
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError as error:
-        msg = f"--limits {text}: expected least and greatest factor, such as 0.5,2"
-        raise typer.BadParameter(msg) from error
+    expected = "least and greatest factor, such as 0.5,2"
+    low, high = numbers_in("--limits", text, expected, kind=float, count=2)
     return low, high
-
-
-def metres_or_auto(option: str, text: str) -> float | None:
-    """Return the metres of a text, or None for ``auto``.
-
-    Raises:
-        BadParameter: it is neither.
-    """
-    if text == "auto":
-        return None
-    try:
-        return float(text)
-    except ValueError as error:
-        msg = f"{option} {text}: expected auto, or metres"
-        raise typer.BadParameter(msg) from error

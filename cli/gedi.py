@@ -19,13 +19,14 @@ from cli.console import (
     show_notes,
 )
 from cli.option_groups import given_of, grouped
-from cli.options import Speech  # noqa: TC001 - Typer reads the annotations
+from cli.options import Speech, numbers_in
 
 if TYPE_CHECKING:
     from geo.gedi.granule_search import Granule, GranuleWish
     from geo.gedi.ingest import IngestReport
     from geo.gedi.settings import IngestSettings
 
+RANKS = "whole percentiles from 0 to 100, such as 50,95,98"
 SHOWN = 5
 """Messages of one kind that are said before the rest is counted."""
 
@@ -82,7 +83,7 @@ class IngestOptions:
         return IngestSettings(
             area=area,
             preset=self.preset.value,
-            ranks=parse_ranks(self.rh),
+            ranks=numbers_in("--rh", self.rh, RANKS, kind=int),
             workers=self.workers,
             overwrite=self.overwrite,
         )
@@ -215,19 +216,6 @@ def ingest(
     speak(report, quiet=speech.quiet)
     if report.faults:
         raise typer.Exit(1)
-
-
-def parse_ranks(text: str) -> tuple[int, ...]:
-    """Return the percentiles of a text such as ``50,95,98``.
-
-    Raises:
-        BadParameter: it has others than whole numbers.
-    """
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        msg = f"--rh {text}: expected whole percentiles from 0 to 100, such as 50,95,98"
-        raise typer.BadParameter(msg) from error
 
 
 def refuse_options(options: SearchOptions, paths: list[Path], area: str | None) -> None:

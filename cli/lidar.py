@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.console import print_json, progress_bar, say, say_heights, show_notes
-from cli.map_options import EncodingChoice
 from cli.option_groups import grouped
-from cli.options import Speech  # noqa: TC001 - Typer reads the annotations
+from cli.options import Encoding, EncodingChoice, Speech, Stac, numbers_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,10 +83,8 @@ class ChmOptions:
     density: Annotated[
         bool, typer.Option("--density", help="Write points per square metre, OUT.density.tif.")
     ] = False
-    encoding: Annotated[
-        EncodingChoice, typer.Option(help="Metres, centimetres or whole metres.")
-    ] = EncodingChoice.float32
-    stac: Annotated[bool, typer.Option(help="Write a STAC item, OUT.json.")] = True
+    encoding: Encoding = EncodingChoice.float32
+    stac: Stac = True
     overwrite: Annotated[bool, typer.Option(help="Replace an existing model.")] = False
 
     def settings(self) -> ChmSettings:
@@ -166,11 +163,8 @@ def parse_bounds(text: str | None) -> tuple[float, float, float, float] | None:
     """
     if text is None:
         return None
-    try:
-        west, south, east, north = (float(part) for part in text.split(","))
-    except ValueError as error:
-        msg = f"--bounds {text}: expected west,south,east,north in metres"
-        raise typer.BadParameter(msg) from error
+    expected = "west,south,east,north in metres"
+    west, south, east, north = numbers_in("--bounds", text, expected, kind=float, count=4)
     return west, south, east, north
 
 

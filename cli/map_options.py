@@ -10,7 +10,20 @@ from typing import Annotated
 import typer
 
 from cli.map_scene import MapRequest
-from cli.options import Colours, parse_bands, parse_batch, parse_date, parse_stretch, parse_three
+from cli.options import (
+    Colours,
+    Device,
+    DeviceChoice,
+    Encoding,
+    EncodingChoice,
+    RadiometryChoice,
+    Stac,
+    number_or_auto,
+    parse_bands,
+    parse_date,
+    parse_stretch,
+    parse_three,
+)
 
 
 class GridChoice(StrEnum):
@@ -20,22 +33,6 @@ class GridChoice(StrEnum):
     scene = "scene"
 
 
-class DeviceChoice(StrEnum):
-    """Where the model runs."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class RadiometryChoice(StrEnum):
-    """What is done to the colours of the imagery."""
-
-    satellite = "satellite"
-    aerial = "aerial"
-    none = "none"
-
-
 class PrecisionChoice(StrEnum):
     """What the model computes in."""
 
@@ -43,14 +40,6 @@ class PrecisionChoice(StrEnum):
     float32 = "float32"
     bfloat16 = "bfloat16"
     float16 = "float16"
-
-
-class EncodingChoice(StrEnum):
-    """How heights are stored."""
-
-    float32 = "float32"
-    int16_cm = "int16-cm"
-    uint8_m = "uint8-m"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +109,7 @@ class MapOptions:
             help="Tiles at once, in each thread; auto: what the device has room for.",
         ),
     ] = "auto"
-    device: Annotated[
-        DeviceChoice, typer.Option(help="Where the model runs; auto takes CUDA if there is one.")
-    ] = DeviceChoice.auto
+    device: Device = DeviceChoice.auto
     precision: Annotated[
         PrecisionChoice,
         typer.Option(
@@ -133,9 +120,7 @@ class MapOptions:
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the model first: for long runs.")
     ] = False
-    encoding: Annotated[
-        EncodingChoice, typer.Option(help="Metres, centimetres or whole metres.")
-    ] = EncodingChoice.float32
+    encoding: Encoding = EncodingChoice.float32
     acquired: Annotated[
         str | None,
         typer.Option(
@@ -166,7 +151,7 @@ class MapOptions:
         ),
     ] = None
     preview: Annotated[bool, typer.Option(help="Draw image and map into OUT.preview.png.")] = True
-    stac: Annotated[bool, typer.Option(help="Write a STAC item, OUT.json.")] = True
+    stac: Stac = True
     overwrite: Annotated[bool, typer.Option(help="Replace an existing map.")] = False
     resume: Annotated[
         bool, typer.Option(help="Go on from an interrupted run; areas always do.")
@@ -193,7 +178,7 @@ class MapOptions:
             resolution_m=self.resolution,
             tile_px=self.tile,
             overlap_px=self.overlap,
-            batch=parse_batch(self.batch),
+            batch=number_or_auto("--batch", self.batch, "a number of tiles", int),
             precision=self.precision.value,
             compiled=self.compiled,
             encoding=self.encoding.value,

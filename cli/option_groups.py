@@ -62,14 +62,32 @@ def given_of(options: OptionGroup, *names: str) -> list[str]:
 
     None, or False, is an option that was not given.
     """
-    values = {field.name: getattr(options, field.name) for field in fields(options)}
     return [
-        written(name)
-        for name, value in values.items()
-        if value is not None and value is not False and (not names or name in names)
+        option
+        for name, option in option_names(options).items()
+        if is_given(getattr(options, name)) and (not names or name in names)
     ]
 
 
-def written(name: str) -> str:
-    """Return an option as it is written: ``--sun-elevation`` of ``sun_elevation``."""
+def is_given(value: object) -> bool:
+    """Whether an option was given that is None, or False, where it was not: 0 was."""
+    return value is not None and value is not False
+
+
+def option_names(options: OptionGroup) -> dict[str, str]:
+    """Return how the options of a group are written, by the names of their fields.
+
+    That is as they were declared, ``--list`` of ``list_only: Annotated[bool, Option("--list")]``,
+    else as Typer makes it, ``--sun-elevation`` of ``sun_elevation``.
+    """
+    hints = get_type_hints(type(options), include_extras=True)
+    return {field.name: written(field.name, hints[field.name]) for field in fields(options)}
+
+
+def written(name: str, hint: Any) -> str:  # noqa: ANN401 - an annotation
+    """Return how an option is written, by the name and the annotation of its field."""
+    for info in getattr(hint, "__metadata__", ()):
+        for declared in (info.default, *(info.param_decls or ())):  # Typer's place for the first
+            if isinstance(declared, str) and declared.startswith("--"):
+                return declared
     return f"--{name.replace('_', '-')}"

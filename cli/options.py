@@ -4,17 +4,61 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Number = TypeVar("Number", int, float)
+
+
+class DeviceChoice(StrEnum):
+    """Where the model runs."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class RadiometryChoice(StrEnum):
+    """What is done to the colours of the imagery."""
+
+    satellite = "satellite"
+    aerial = "aerial"
+    none = "none"
+
+
+class EncodingChoice(StrEnum):
+    """How heights are stored."""
+
+    float32 = "float32"
+    int16_cm = "int16-cm"
+    uint8_m = "uint8-m"
+
+
+class RegisterChoice(StrEnum):
+    """What is done about shifts between images and heights."""
+
+    off = "off"
+    keep_unclear = "keep-unclear"
+    drop_unclear = "drop-unclear"
+
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error arose.")]
 """Read in cli.app, before parsing can fail."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print a summary as JSON on standard output.")]
+Stac = Annotated[bool, typer.Option(help="Write a STAC item, OUT.json.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace existing files.")]
 Seed = Annotated[int, typer.Option(metavar="N", help="The same seed finds the same.")]
+Device = Annotated[
+    DeviceChoice, typer.Option(help="Where the model runs; auto takes CUDA if there is one.")
+]
+Encoding = Annotated[EncodingChoice, typer.Option(help="Metres, centimetres or whole metres.")]
 Colours = Annotated[
     Path | None,
     typer.Option(
@@ -38,6 +82,49 @@ class Speech:
     debug: Debug = False
 
 
+def numbers_in(
+    option: str,
+    text: str,
+    expected: str,
+    *,
+    kind: Callable[[str], Number],
+    count: int | None = None,
+) -> tuple[Number, ...]:
+    """Return the numbers of a text such as ``0.5,2``.
+
+    Args:
+        option: what the user wrote before it.
+        text: what the user wrote.
+        expected: what an error says was expected.
+        kind: int or float.
+        count: how many there must be; None for any.
+
+    Raises:
+        BadParameter: it has others.
+    """
+    try:
+        numbers = tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or count not in {None, len(numbers)}:
+        msg = f"{option} {text}: expected {expected}"
+        raise typer.BadParameter(msg)
+    return numbers
+
+
+def number_or_auto(
+    option: str, text: str, expected: str, kind: Callable[[str], Number]
+) -> Number | None:
+    """Return the number of a text, or None for ``auto``.
+
+    Raises:
+        BadParameter: it is neither.
+    """
+    if text == "auto":
+        return None
+    return numbers_in(option, text, f"auto, or {expected}", kind=kind, count=1)[0]
+
+
 def parse_bands(text: str | None) -> tuple[int, ...] | None:
     """Return the bands of a text such as ``3,2,1``.
 
@@ -46,11 +133,8 @@ def parse_bands(text: str | None) -> tuple[int, ...] | None:
     """
     if text is None:
         return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        msg = f"--bands {text}: expected three band numbers, red, green and blue, such as 3,2,1"
-        raise typer.BadParameter(msg) from error
+    expected = "three band numbers, red, green and blue, such as 3,2,1"
+    return numbers_in("--bands", text, expected, kind=int)
 
 
 def parse_three(
@@ -68,11 +152,9 @@ def parse_three(
     """
     if text is None:
         return None
-    try:
-        first, second, third = (float(part) for part in text.split(","))
-    except ValueError as error:
-        msg = f"{option} {text}: expected three numbers, {meaning}"
-        raise typer.BadParameter(msg) from error
+    first, second, third = numbers_in(
+        option, text, f"three numbers, {meaning}", kind=float, count=3
+    )
     return first, second, third
 
 
@@ -92,21 +174,6 @@ def parse_date(option: str, text: str | None) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def parse_batch(text: str) -> int | None:
-    """Return the batch of a text: a number, or None for ``auto``.
-
-    Raises:
-        BadParameter: it is neither.
-    """
-    if text == "auto":
-        return None
-    try:
-        return int(text)
-    except ValueError as error:
-        msg = f"--batch {text}: expected auto, or a number of tiles"
-        raise typer.BadParameter(msg) from error
-
-
 def parse_stretch(text: str) -> Literal["auto", "none"] | tuple[float, float]:
     """Return the stretch of a text: ``auto``, ``none`` or two numbers such as ``0,3000``.
 
@@ -117,9 +184,6 @@ def parse_stretch(text: str) -> Literal["auto", "none"] | tuple[float, float]:
         return "auto"
     if text == "none":
         return "none"
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError as error:
-        msg = f"--stretch {text}: expected auto, none, or two values such as 0,3000"
-        raise typer.BadParameter(msg) from error
+    expected = "auto, none, or two values such as 0,3000"
+    low, high = numbers_in("--stretch", text, expected, kind=float, count=2)
     return low, high

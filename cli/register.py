@@ -10,7 +10,7 @@ import typer
 
 from cli.console import print_json, print_lines, progress_bar, say, show_notes
 from cli.option_groups import grouped
-from cli.options import Overwrite, Speech  # noqa: TC001 - Typer reads the annotations
+from cli.options import Overwrite, Speech, Stac  # noqa: TC001 - Typer reads the annotations
 
 if TYPE_CHECKING:
     from canopy.registration import RegisteredPair, RegistrationOutput
@@ -27,7 +27,7 @@ class MovedOptions:
         Path | None,
         typer.Option("--output", "-o", metavar="OUT.tif", help="Where moved heights will stand."),
     ] = None
-    stac: Annotated[bool, typer.Option(help="Write a STAC item, OUT.json.")] = True
+    stac: Stac = True
     overwrite: Overwrite = False
 
     def place(self) -> RegistrationOutput | None:

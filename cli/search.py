@@ -10,7 +10,7 @@ import typer
 
 from cli.console import print_json, print_table, say, show_notes
 from cli.option_groups import grouped
-from cli.options import Speech  # noqa: TC001 - Typer reads the annotations
+from cli.options import Overwrite, Speech  # noqa: TC001 - Typer reads the annotations
 from cli.region_options import (
     API,
     AREA,
@@ -74,7 +74,7 @@ def search_imagery(
     ],
     *,
     preview: Annotated[bool, typer.Option(help="Draw a map into ITEMS.preview.png.")] = True,
-    overwrite: Annotated[bool, typer.Option(help="Replace existing files.")] = False,
+    overwrite: Overwrite = False,
     speech: Speech,
 ) -> None:
     """Find imagery of AREA in a STAC API and write its items.

@@ -140,7 +140,9 @@ class Forward:
                 return
             off = f"{difference:.2f} m off" if math.isfinite(difference) else "out of its range"
             if not self.next_dtypes:
-                log.warning("%s is %s in the mean of a tile", name_of(self.dtype), off)
+                log.warning(
+                    "%s is %s in the mean of a tile, against float32", name_of(self.dtype), off
+                )
                 return
             before, self.dtype = self.dtype, self.next_dtypes.pop(0)
             log.warning("%s is %s: going on in %s", name_of(before), off, name_of(self.dtype))

@@ -75,7 +75,7 @@ class RunFolder:
         """Return the last checkpoint, None where the run was stopped before the first.
 
         Raises:
-            OutputError: no run stands there, it had other settings, or its checkpoint is broken.
+            OutputError: its settings are others or broken, or its checkpoint is broken.
         """
         try:
             begun = json.loads((self.path / SETTINGS_FILE).read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from canopy.errors import SettingsError
+from geo.ground import crs_words
 from geo.spatial_split import PlotBox
 
 if TYPE_CHECKING:
@@ -139,7 +140,8 @@ def read_pair(folder: Path, *, site: str, gsd_m: float) -> HeightPair:
     pixels, fine = _read(folder / "rgb.tif", bands=[1, 2, 3])
     surface, coarse = _read(folder / "chm.tif", bands=[1])
     if fine.crs != coarse.crs:
-        found = f"found {fine.crs} for rgb.tif and {coarse.crs} for chm.tif in {folder}"
+        there, here = crs_words(fine.crs), crs_words(coarse.crs)
+        found = f"found {there} for rgb.tif and {here} for chm.tif in {folder}"
         message = f"{found}; expected one CRS; warp one to the other"
         raise SettingsError(message)
     if fine.gsd > gsd_m * 1.01:

@@ -27,9 +27,14 @@ COPIED_BYTES = 1024 * 1024
 
 
 UNPACKING_ERRORS = (
-    zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, lzma.LZMAError,
-)  # fmt: skip
-"""What broken, locked and strange archives raise."""
+    zipfile.BadZipFile,  # broken: its list of files, or a checksum
+    EOFError,  # it ends too early
+    zlib.error,  # broken: what a file holds
+    lzma.LZMAError,
+    RuntimeError,  # locked by a password
+    NotImplementedError,  # compressed in a way that zipfile does not know
+)
+"""What archives raise that cannot be unpacked."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from cli.option_groups import given_of, grouped, written
+from cli.option_groups import given_of, grouped, option_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,4 +91,5 @@ def test_what_was_given_is_named_as_it_is_written():
     sky = Sky(place=Path("x"), sun_elevation=0.0, clouds=False)
     assert given_of(sky, "sun_elevation", "clouds", "fields") == ["--sun-elevation"]
     assert given_of(sky) == ["--place", "--sun-elevation"]
-    assert written("sun_elevation") == "--sun-elevation"
+    assert option_names(sky)["sun_elevation"] == "--sun-elevation"
+    assert option_names(sky)["fields"] == "--field", "as it was declared"

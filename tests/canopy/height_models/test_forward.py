@@ -97,7 +97,7 @@ def test_lower_precision_stays_near():
 
 
 class Touchy(nn.Module):
-    """Heights that differ, or are no numbers, wherever autocast is on: as much in each type."""
+    """Heights that differ, or are no numbers, wherever autocast is on; in each type by its own."""
 
     def __init__(self, half, brain=None):
         super().__init__()
