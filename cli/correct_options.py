@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.options import Overwrite, Seed, Stac, number_or_auto, numbers_in
+from cli.options import DeviceChoice, Overwrite, Seed, Stac, number_or_auto, numbers_in
 
 if TYPE_CHECKING:
     from canopy.correction.settings import CorrectionSettings
@@ -169,6 +169,10 @@ class NetworkOptions:
             metavar="DEG|DTM.tif", help="With --model: slope of the ground, or its elevations [m]."
         ),
     ] = None
+    device: Annotated[
+        DeviceChoice,
+        typer.Option(help="With --model: where it runs; auto takes CUDA if there is one."),
+    ] = DeviceChoice.auto
 
     def settings(self, factors: FactorOptions, maps: MapsOptions) -> ByModelSettings:
         """Return what is chosen about a correction by a network.
@@ -193,6 +197,7 @@ class NetworkOptions:
         return ByModelSettings(
             factors=field,
             view=self.view(),
+            device=self.device.value,
             stac=maps.stac,
             preview=maps.preview,
             overwrite=maps.overwrite,

@@ -49,7 +49,8 @@ class MapRequest:
         from canopy.correction_network.place_facts import ViewFacts  # noqa: PLC0415
 
         view = ViewFacts(sun_elevation=self.sun_elevation, off_nadir=self.off_nadir)
-        return NetworkCorrection(model=load_correction_model(self.correction), view=view)
+        network = load_correction_model(self.correction, device=self.device)
+        return NetworkCorrection(model=network, view=view)
 
     def missing_models(self) -> list[str]:
         """Return the models that must be fetched first, if any."""

@@ -24,6 +24,7 @@ from canopy.height_models.strict_weights import (
 )
 from canopy.inference_threads import submitting
 from canopy.radiometry import normalise
+from canopy.weights import choose_device
 from canopy.zoo.cache import file_sha256, shipped_folder
 from geo.errors import MapFileError
 from geo.whole_file import whole_file
@@ -186,12 +187,14 @@ def load_correction_model(name: str | Path, *, device: str = "cpu") -> Correctio
     Args:
         name: of one that ships with the package, or a folder with ``config.json`` and
             ``model.safetensors``.
-        device: where it shall run.
+        device: where it shall run: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
 
     Raises:
-        ModelError: there is none, a file is missing or broken, it is no correction network, or its
-            weights differ in name or shape from what the configuration says, or are no numbers.
+        ModelError: the device cannot be used, there is no such network, a file is missing or
+            broken, it is no correction network, or its weights differ in name or shape from what
+            the configuration says, or are no numbers.
     """
+    target = str(choose_device(device))
     folder = find_correction_model(name)
     card, architecture = read_correction_config(folder / CONFIG_FILE)
     path = folder / WEIGHTS_FILE
@@ -204,11 +207,11 @@ def load_correction_model(name: str | Path, *, device: str = "cpu") -> Correctio
         raise ModelError(msg) from error
     refuse_no_numbers(network, path)
     return CorrectionModel(
-        network=network.eval().to(device).add_exactly(),
+        network=network.eval().to(target).add_exactly(),
         card=card,
         architecture=architecture,
         fingerprint=file_sha256(path),
-        device=device,
+        device=target,
     )
 
 

@@ -112,7 +112,7 @@ class ByModelSettings:
     Attributes:
         factors: how predictions become factors.
         view: how the imagery was taken.
-        device: where the network runs: ``cpu`` or ``cuda``.
+        device: where the network runs: ``auto`` (CUDA where there is one), ``cpu`` or ``cuda``.
         stac: whether a STAC item is written.
         preview: whether a picture of the map before and after is drawn.
         overwrite: whether files that stand there may be replaced.
@@ -120,7 +120,7 @@ class ByModelSettings:
 
     factors: FieldSettings = field(default_factory=FieldSettings)
     view: ViewFacts = field(default_factory=ViewFacts)
-    device: str = "cpu"
+    device: str = "auto"
     stac: bool = True
     preview: bool = True
     overwrite: bool = False

@@ -8,6 +8,7 @@ import numpy as np
 import pystac
 import pytest
 import rasterio
+import torch
 from small_corrections import constant, network, save, write_heights, write_run, write_scene
 from small_models import Constant, model_of
 
@@ -150,6 +151,12 @@ def test_a_greater_least_change_leaves_what_would_change_by_less(correct, place)
         (("--slope", "steep"), "slope steep: expected degrees, or a raster"),
         (("--bandwidth", "5"), "--bandwidth 5.0: expected 10 to 2000 m"),
         (("--item", "missing.json"), "missing.json cannot be read"),
+        pytest.param(
+            ("--device", "cuda"),
+            "device cuda: no CUDA device",
+            id="no CUDA",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA is here"),
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_one_line(correct, place, options, said):
@@ -161,7 +168,10 @@ def test_options_that_do_not_fit_are_one_line(correct, place, options, said):
 
 
 def test_a_model_without_its_image_or_neither_is_refused(canopy_command, place):
-    for options in (("--model", place / "net"), (), ("--footprints", "f.csv", "--slope", "3")):
+    for options in (
+        ("--model", place / "net"), (), ("--footprints", "f.csv", "--slope", "3"),
+        ("--footprints", "f.csv", "--device", "cpu"),
+    ):  # fmt: skip
         code, _, err = canopy_command("correct", place / "map.tif", "-o", place / "o.tif", *options)
         assert code == 2
         assert err.count("\n") == 1
