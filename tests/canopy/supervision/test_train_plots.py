@@ -130,5 +130,5 @@ def test_the_recipe_of_the_shipped_model_can_be_read():
     recipe = read_recipe(resources.files("canopy") / "supervision" / "configs" / "canopy-tiny.yaml")
     assert recipe.card.name == "canopy-tiny"
     assert isinstance(recipe.start, NetworkSettings)
-    assert (recipe.start.width, recipe.run.steps, recipe.loss.main) == (48, 3000, "huber")
+    assert (recipe.start.width, recipe.run.steps, recipe.loss.main) == (48, 9000, "huber")
     assert all(site.startswith("NEON_") for site in recipe.pairs.sites)
