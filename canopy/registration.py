@@ -118,8 +118,8 @@ def register(
         progress: told the number of windows that are done and of all.
 
     Raises:
-        GeoError: a file cannot be read or written, the output may not be written, or the two share
-            no ground.
+        GeoError: a file cannot be read or written, the output may not be written, the two share no
+            ground, or the heights are elevations.
         SettingsError: a file has no CRS.
     """
     settings = settings or RegistrationSettings()

@@ -90,7 +90,8 @@ def pair_in_words(pair: RegisteredPair) -> dict[str, str]:
         f"({found.distance_m:.2f} m), to be added to the coordinates of the CHM",
         "explained": f"{found.score:.1%} of the image there, {found.score_unmoved:.1%} unmoved, "
         f"{found.score_elsewhere:.1%} at best elsewhere",
-        "spread": f"{found.spread_m:.2f} m, within which nine of ten resamples agree",
+        "spread": f"{found.spread_m:.2f} m, within which nine of ten resamples agree "
+        "(at least a third of a CHM pixel)",
         "verdict": f"{found.verdict}: {found.reason}",
     }
     return lines | (local_in_words(pair.local) if pair.local else {})

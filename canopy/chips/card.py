@@ -49,6 +49,8 @@ or more, for which {facts["left_out"]} windows were left out.{registration_words
 
 {TABLE}
 
+Ground counts once, however many chips of its site show it; the area of chips counts it each time.
+
 ![Heights by split]({HEIGHTS_PNG})
 
 ![Where the chips lie]({BLOCKS_PNG})
@@ -56,7 +58,7 @@ or more, for which {facts["left_out"]} windows were left out.{registration_words
 Heights are metres above ground, kept in centimetres; where the lidar knows nothing they do not
 count. Settings: `set.json`. Index: `index.parquet` (GeoParquet, longitude and latitude).
 """
-    return text.replace(TABLE, "\n".join(split_table(index, settings)))
+    return text.replace(TABLE, "\n".join(split_table(index)))
 
 
 def registration_words(facts: dict[str, Any]) -> str:
@@ -75,21 +77,21 @@ Heights were registered to their images first: {verdicts["shifted"]} pairs were 
     }."""
 
 
-def split_table(index: gpd.GeoDataFrame, settings: ChipSettings) -> list[str]:
+def split_table(index: gpd.GeoDataFrame) -> list[str]:
     """Return chips, ground and heights by split and site as a Markdown table."""
-    lines = [
-        "| split | site | chips | ground known [ha] | mean height [m] | mean of p95 [m] |",
-        "|---|---|---|---|---|---|",
-    ]
-    hectares = (settings.tile_px * settings.gsd_m) ** 2 / 1e4
+    names = (
+        "split", "site", "chips", "known ground [ha]", "known area of chips [ha]",
+        "mean height [m]", "mean of p95 [m]",
+    )  # fmt: skip
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     for split in SPLITS:
         rows = index[index["split"] == split]
         for site, part in rows.groupby("site"):
-            known = part["known"] * hectares
+            known = part["known_m2"] / 1e4
             mean = np.average(part["height_mean_m"], weights=known) if known.sum() else np.nan
             lines.append(
-                f"| {split} | {site} | {len(part)} | {known.sum():.2f} | {mean:.1f} | "
-                f"{part['height_p95_m'].mean():.1f} |"
+                f"| {split} | {site} | {len(part)} | {part['new_ground_m2'].sum() / 1e4:.2f} | "
+                f"{known.sum():.2f} | {mean:.1f} | {part['height_p95_m'].mean():.1f} |"
             )
     return lines
 

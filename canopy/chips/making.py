@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 from collections import defaultdict
 from dataclasses import dataclass
@@ -14,10 +15,18 @@ import geopandas as gpd
 import numpy as np
 from shapely.geometry import MultiPolygon, Polygon
 
-from canopy.chips.card import HEIGHT_EDGES_M, write_card
+from canopy.chips.black_borders import BlackBorder, words_black
+from canopy.chips.card import BLOCKS_PNG, CARD_FILE, HEIGHT_EDGES_M, HEIGHTS_PNG, write_card
 from canopy.chips.chip import Chip, Piece, as_chip
-from canopy.chips.chip_set import INDEX_FILE, ChipSet, write_chips, write_settings
+from canopy.chips.chip_set import (
+    INDEX_FILE,
+    SETTINGS_FILE,
+    ChipSet,
+    write_chips,
+    write_settings,
+)
 from canopy.chips.collages import collages
+from canopy.chips.known_ground import KnownGround
 from canopy.chips.pairing import find_pairs
 from canopy.chips.reading import TALLEST_M, open_pair
 from canopy.chips.registering import register_pairs
@@ -42,6 +51,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WGS84 = "EPSG:4326"
+
+FILES_OF_A_SET = {INDEX_FILE, SETTINGS_FILE, CARD_FILE, HEIGHTS_PNG, BLOCKS_PNG}
+CHIPS_FILE = re.compile(rf"({'|'.join(SPLITS)})-\d{{5,}}\.safetensors")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +141,16 @@ def refuse_occupied(output: Path, *, overwrite: bool) -> None:
     if not output.is_dir() or (any(output.iterdir()) and not (output / INDEX_FILE).is_file()):
         msg = f"{output} exists and is no set of chips: choose another output"
         raise OutputError(msg)
-    if any(output.iterdir()) and not overwrite:
+    names = sorted(path.name for path in output.iterdir())
+    others = [name for name in names if not (name in FILES_OF_A_SET or CHIPS_FILE.fullmatch(name))]
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        msg = (
+            f"{output} holds {others[0]}{more} beside a set of chips: move that elsewhere, or "
+            "choose another output"
+        )
+        raise OutputError(msg)
+    if names and not overwrite:
         msg = f"{output} exists: choose another output, or replace it with --overwrite"
         raise OutputError(msg)
 
@@ -147,7 +168,7 @@ def put_in_place(part: Path, output: Path) -> None:
 def survey_pairs(
     pairs: list[PairFiles], settings: ChipSettings, done: Callable[[int], None]
 ) -> Survey:
-    """Look where each pair has lidar; warn of heights that no tree has.
+    """Look where each pair has lidar; warn of heights that no tree has, and of black borders.
 
     Raises:
         SettingsError: none has enough.
@@ -156,22 +177,26 @@ def survey_pairs(
     windows: list[ChipWindow] = []
     acquired: list[str] = []
     beyond: dict[Path, float] = {}
+    black: dict[Path, float] = {}
     for number, files in enumerate(pairs):
         with open_pair(files, settings.gsd_m) as pair:
             taken = acquisition_from_tags(pair.scene.tags)
             acquired.append(taken.moment.date().isoformat() if taken else "")
-            found, height = windows_of(pair, number, settings)
-        windows += found
-        if height:
-            beyond[files.heights] = height
+            found = windows_of(pair, number, settings)
+        windows += found.windows
+        if found.beyond_m:
+            beyond[files.heights] = found.beyond_m
+        if found.black:
+            black[files.image] = found.black
         done(number + 1)
     if not windows:
         why = words_beyond(beyond) or "do images and heights lie on the same ground?"
         share = f"{settings.least_known:.0%}"
         msg = f"no window of {len(pairs)} pairs has lidar on {share} of it: {why}"
         raise SettingsError(msg)
-    if beyond:
-        log.warning("%s", words_beyond(beyond))
+    for words in (words_beyond(beyond), words_black(black)):
+        if words:
+            log.warning("%s", words)
     return Survey(pairs=pairs, windows=windows, acquired=acquired)
 
 
@@ -188,18 +213,30 @@ def words_beyond(heights: Mapping[Path, float]) -> str:
     )
 
 
-def windows_of(
-    pair: OpenPair, number: int, settings: ChipSettings
-) -> tuple[list[ChipWindow], float]:
-    """Return the windows of a pair where enough is known, and a height that no tree has.
+@dataclass(frozen=True, kw_only=True)
+class FoundWindows:
+    """What is found in a pair.
 
-    The height is the one farthest from 0 [m], 0 if there is none.
+    Attributes:
+        windows: those where enough is known.
+        beyond_m: of the heights that no tree has the one farthest from 0 [m]; 0 if there is none.
+        black: share of the image that is black from its border inwards and has heights; 0 where no
+            window has much of it.
     """
+
+    windows: list[ChipWindow]
+    beyond_m: float
+    black: float
+
+
+def windows_of(pair: OpenPair, number: int, settings: ChipSettings) -> FoundWindows:
+    """Return the windows of a pair where enough is known, and what is odd about it."""
     rows, columns = pair.grid.shape
     height, width = min(settings.tile_px, rows), min(settings.tile_px, columns)
-    windows, beyond = [], 0.0
+    windows, beyond, border = [], 0.0, BlackBorder(pair.grid.shape)
     for row in starts(rows, settings.tile_px):
         strip = pair.read(row, height)
+        border.see(row, strip)
         beyond = max(beyond, strip.beyond_m, key=abs)
         for column in starts(columns, settings.tile_px):
             share = float(strip.known[:, column : column + width].mean())
@@ -219,7 +256,7 @@ def windows_of(
                     block=block_of(grid, settings.block_m),
                 )
             )
-    return windows, beyond
+    return FoundWindows(windows=windows, beyond_m=beyond, black=border.share(windows))
 
 
 def cut_all(
@@ -271,6 +308,7 @@ def write_all(
     waiting: dict[str, list[Chip]] = {name: [] for name in SPLITS}
     files = dict.fromkeys(SPLITS, 0)
     rows: list[dict[str, Any]] = []
+    ground = KnownGround(survey.windows)
 
     def write(split: str) -> None:
         if waiting[split]:
@@ -280,7 +318,7 @@ def write_all(
 
     for split, chip in chips:
         name, place = file_name(split, files[split]), len(waiting[split])
-        rows.append({**row_of(chip, survey), "split": split, "file": name, "place": place})
+        rows.append({**row_of(chip, survey, ground), "split": split, "file": name, "place": place})
         waiting[split].append(chip)
         if len(waiting[split]) == settings.per_file:
             write(split)
@@ -297,9 +335,13 @@ def file_name(split: str, number: int) -> str:
     return f"{split}-{number:05d}.safetensors"
 
 
-def row_of(chip: Chip, survey: Survey) -> dict[str, Any]:
+def row_of(chip: Chip, survey: Survey, ground: KnownGround) -> dict[str, Any]:
     """Return what the index says of a chip."""
     windows = [window for window, _, _ in chip.windows]
+    areas = [
+        ground.add(window, chip.known[row : row + window.height, column : column + window.width])
+        for window, row, column in chip.windows
+    ]
     heights = chip.heights[chip.known]
     numbers = sorted({window.pair for window in windows})
     percentiles = np.percentile(heights, [50, 95]).tolist() if heights.size else [None, None]
@@ -309,6 +351,8 @@ def row_of(chip: Chip, survey: Survey) -> dict[str, Any]:
         "blocks": sorted({window.block for window in windows}),
         "acquired": next(iter({survey.acquired[number] for number in numbers}), ""),
         "known": float(chip.known.mean()),
+        "known_m2": sum(known_m2 for known_m2, _ in areas),
+        "new_ground_m2": sum(new_m2 for _, new_m2 in areas),
         "height_mean_m": float(heights.mean()) if heights.size else None,
         "height_p50_m": percentiles[0],
         "height_p95_m": percentiles[1],

@@ -52,8 +52,8 @@ def find_pairs(sources: Sequence[str]) -> list[PairFiles]:
     Args:
         sources: each an ``IMAGE=HEIGHTS``; a folder that holds, at any depth, folders with
             an image beside heights, called as :data:`IMAGES` and :data:`HEIGHTS` say, the folder
-            above a plot being its site; or a CSV table with the columns image, heights and, where
-            they are known, name and site, of paths relative to the table.
+            above a plot being its site; or a CSV table, of commas or semicolons, with the columns
+            image, heights and, where they are known, name and site, of paths relative to the table.
 
     A pair that no folder or table names is called as its image (see :func:`named`).
 
@@ -153,8 +153,11 @@ def rows_of(table: Path) -> Iterator[PairFiles]:
         SettingsError: a column or a file is missing.
     """
     try:
-        with table.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
+        with table.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets begin with a mark
+            header = file.readline()
+            file.seek(0)
+            delimiter = ";" if ";" in header and "," not in header else ","
+            reader = csv.DictReader(file, delimiter=delimiter)
             columns, rows = reader.fieldnames or [], list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         msg = f"{table} cannot be read as a table ({error}): expected CSV in UTF-8"

@@ -14,6 +14,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from canopy.errors import SettingsError
+from canopy.stored_heights import metres_stored, unit_m
 from geo.errors import SceneError
 from geo.ground import model_grid
 from geo.registration.moved_raster import moved_transform
@@ -85,7 +86,7 @@ class OpenPair:
         except RasterioError as error:
             msg = f"{self.files.heights} cannot be read to its end ({error}): is it whole?"
             raise SceneError(msg) from error
-        metres = stored.filled(0).astype(np.float32) * self.lidar.scales[0] + self.lidar.offsets[0]
+        metres = in_metres(self.lidar, stored)
         stated = ~np.ma.getmaskarray(stored) & np.isfinite(metres)
         plausible = np.abs(metres) < TALLEST_M
         known = stated & plausible & raster.valid
@@ -100,6 +101,15 @@ class OpenPair:
 def farthest(heights: npt.NDArray[np.float32]) -> float:
     """Return of heights (n,) the one farthest from 0; 0 if there is none."""
     return float(heights[np.abs(heights).argmax()]) if heights.size else 0.0
+
+
+def in_metres(lidar: WarpedVRT, stored: np.ma.MaskedArray) -> npt.NDArray[np.float32]:
+    """Return stored heights in the unit that their file names as metres, 0 where masked."""
+    dataset = lidar.src_dataset
+    unit = unit_m(dataset.name, dataset.units[0])
+    scale, offset = lidar.scales[0] * unit, lidar.offsets[0] * unit
+    metres: npt.NDArray[np.float32] = stored.filled(0).astype(np.float32) * scale + offset
+    return metres
 
 
 @contextmanager
@@ -130,11 +140,17 @@ def open_pair(files: PairFiles, gsd_m: float) -> Iterator[OpenPair]:
 
 
 @contextmanager
-def open_heights(files: PairFiles, grid: Grid) -> Iterator[WarpedVRT]:
+def open_heights(files: PairFiles, grid: Grid, *, interpolate: bool = True) -> Iterator[WarpedVRT]:
     """Open heights on a grid, moved by the shift of their pair.
 
+    Args:
+        files: the pair.
+        grid: the pixels wanted.
+        interpolate: whether heights coarser than these are interpolated; else, like finer ones,
+            they are averaged by area, so that a coarse pixel stays the block that it is.
+
     Raises:
-        SceneError: the file cannot be opened.
+        SceneError: the file cannot be opened, or holds no heights of plants.
         SettingsError: it has no CRS, or the image has none.
     """
     try:
@@ -147,7 +163,9 @@ def open_heights(files: PairFiles, grid: Grid) -> Iterator[WarpedVRT]:
             lacking = files.heights if dataset.crs is None else files.image
             msg = f"{lacking} has no CRS: a pair is matched by its coordinates, georeference it"
             raise SettingsError(msg)
+        metres_stored(str(files.heights), dataset)
         coarser = dataset.res[0] > grid.pixel_size[0] or dataset.crs.is_geographic
+        between = interpolate and coarser
         with WarpedVRT(
             dataset,
             src_transform=moved_transform(dataset, files.shift_m, grid.crs),
@@ -155,7 +173,7 @@ def open_heights(files: PairFiles, grid: Grid) -> Iterator[WarpedVRT]:
             transform=grid.transform,
             height=grid.height,
             width=grid.width,
-            resampling=Resampling.bilinear if coarser else Resampling.average,
+            resampling=Resampling.bilinear if between else Resampling.average,
             dtype="float32",
             nodata=np.nan,
             tolerance=0.01,  # of a pixel; by default GDAL may be off by an eighth of one

@@ -13,9 +13,10 @@ from rasterio.errors import RasterioError
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
-from canopy.chips.reading import TALLEST_M, open_heights
+from canopy.chips.reading import TALLEST_M, in_metres, open_heights
 from geo.errors import ApartError, SceneError
-from geo.ground import model_grid
+from geo.grid import Grid
+from geo.ground import ground_pixel_m, model_grid
 from geo.registration.shift_evidence import View
 from geo.registration.shift_grid import reach_px
 from geo.registration.single_shift import Registration, RegistrationSettings, register_views
@@ -25,10 +26,10 @@ from geo.scene_reader import read_on
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from rasterio.io import DatasetReader
     from rasterio.vrt import WarpedVRT
 
     from canopy.chips.pairing import PairFiles
-    from geo.grid import Grid
     from geo.raster import Mask, Pixels
     from geo.scene_reader import StripReader
 
@@ -48,6 +49,7 @@ class OpenViews:
         grid: of the whole image: north up, in metres.
         common: the part of the grid where heights can be.
         margin: pixels of heights that a view has beyond each side.
+        heights_pixel_m: longer side of the heights' own pixel [m].
         reader: gives rows of the imagery.
         lidar: gives windows of the heights, from the margin on.
     """
@@ -56,6 +58,7 @@ class OpenViews:
     grid: Grid
     common: Window
     margin: int
+    heights_pixel_m: float
     reader: StripReader
     lidar: WarpedVRT
 
@@ -77,6 +80,7 @@ class OpenViews:
                     image_known=strip.valid[:, columns],
                     heights=heights,
                     heights_known=known,
+                    heights_pixel_m=self.heights_pixel_m,
                 )
 
     def _heights(self, window: Window) -> tuple[Pixels, Mask]:
@@ -92,7 +96,7 @@ class OpenViews:
         except RasterioError as error:
             msg = f"{self.files.heights} cannot be read to its end ({error}): is it whole?"
             raise SceneError(msg) from error
-        metres = stored.filled(0).astype(np.float32) * self.lidar.scales[0] + self.lidar.offsets[0]
+        metres = in_metres(self.lidar, stored)
         known = ~np.ma.getmaskarray(stored) & np.isfinite(metres) & (np.abs(metres) < TALLEST_M)
         return np.where(known, metres, 0).astype(np.float32), known
 
@@ -131,11 +135,26 @@ def open_views(files: PairFiles, max_shift_m: float) -> Iterator[OpenViews]:
     grid = model_grid(scene.grid, max(FINEST_M, scene.gsd_m), scene.locate)
     margin = reach_px(max_shift_m, grid.pixel_size[0])
     wide = grid.part(-margin, -margin, grid.height + 2 * margin, grid.width + 2 * margin)
-    with read_on(scene, grid) as reader, open_heights(files, wide) as lidar:
-        common = common_window(files, lidar, grid)
+    # Interpolated, coarse crowns would be lower than their pixels say, and their shadows too short:
+    # the shift would be drawn towards the shadows of the image.
+    with read_on(scene, grid) as reader, open_heights(files, wide, interpolate=False) as lidar:
         yield OpenViews(
-            files=files, grid=grid, common=common, margin=margin, reader=reader, lidar=lidar
+            files=files,
+            grid=grid,
+            common=common_window(files, lidar, grid),
+            margin=margin,
+            heights_pixel_m=own_pixel_m(lidar.src_dataset),
+            reader=reader,
+            lidar=lidar,
         )
+
+
+def own_pixel_m(dataset: DatasetReader) -> float:
+    """Return the longer side of a raster's pixel on the ground [m]."""
+    grid = Grid(
+        crs=dataset.crs, transform=dataset.transform, height=dataset.height, width=dataset.width
+    )
+    return max(ground_pixel_m(grid))
 
 
 def sample_views(pair: OpenViews) -> list[View]:

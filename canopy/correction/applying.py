@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from canopy.errors import SettingsError
-from canopy.evaluation.height_source import TALLEST_M
+from canopy.stored_heights import TALLEST_M
 from geo.grid import Grid
 from geo.ground import ground_pixel_m
 

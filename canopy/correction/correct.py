@@ -16,7 +16,8 @@ from canopy.correction.outputs import JudgedFiles, plan_corrected, write_correct
 from canopy.correction.report import Findings
 from canopy.correction.settings import CorrectionSettings
 from canopy.errors import SettingsError
-from canopy.evaluation.height_source import METRES, open_heights, opened
+from canopy.evaluation.height_source import open_heights, opened
+from canopy.stored_heights import METRES
 from geo.ground import ground_pixel_m
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from canopy.errors import SettingsError
 from canopy.evaluation.footprint_filters import columns_of
-from canopy.evaluation.height_source import TALLEST_M
 from canopy.evaluation.vectors import read_table
+from canopy.stored_heights import TALLEST_M
 from geo.gedi.columns import BEAMS
 from geo.ground import crs_words
 

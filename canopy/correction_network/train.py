@@ -90,7 +90,7 @@ def train_correction(
     start = starting_model(run, config.parent)
     if start is not None:
         run = replace(run, network=start.architecture)
-    folder = RunFolder(path=output)
+    folder = RunFolder(path=output, scratch=(WINDOWS_FILE,))
     state = folder.open(resolved(run, start), resume=resume)
     kept = output / WINDOWS_FILE
     try:

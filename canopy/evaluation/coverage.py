@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from canopy.evaluation.area_means import AreaMeans
-from canopy.evaluation.height_source import TALLEST_M
 from canopy.evaluation.points import heights_at
 from canopy.evaluation.raster_sums import tiling_of
 from canopy.evaluation.zones import NO_GROUP
 from canopy.height_errors import CLASS_EDGES_M
+from canopy.stored_heights import TALLEST_M
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

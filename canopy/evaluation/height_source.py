@@ -17,6 +17,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from canopy.errors import SettingsError
+from canopy.stored_heights import LOWEST_M, TALLEST_M, metres_stored
 from geo.acquisition import acquisition_from_tags
 from geo.errors import ConnectionLostError, SceneError
 from geo.grid import Grid
@@ -34,20 +35,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-METRES = {
-    "m": 1.0, "metre": 1.0, "metres": 1.0, "meter": 1.0, "meters": 1.0,
-    "dm": 0.1, "decimetre": 0.1, "decimetres": 0.1, "decimeter": 0.1, "decimeters": 0.1,
-    "cm": 0.01, "centimetre": 0.01, "centimetres": 0.01, "centimeter": 0.01, "centimeters": 0.01,
-    "mm": 0.001, "millimetre": 0.001, "millimeter": 0.001,
-    "ft": 0.3048, "foot": 0.3048, "feet": 0.3048, "us-ft": 1200 / 3937,
-}  # fmt: skip
-"""Metres in the units that files name."""
-
 ENDS = ("lower", "upper")
 """How the descriptions of bands 2 and 3 begin that are ends of intervals, as in `lower 90 %`."""
-
-LOWEST_M, TALLEST_M = -10.0, 150.0
-"""Heights beyond are gaps or artefacts, whatever the file says: the tallest tree has 116 m."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,12 +163,13 @@ def open_heights(path: str | Path, scale: float | None = None) -> HeightSource:
         acquired = acquisition_from_tags(
             dataset.tags() | dataset.tags(ns="IMAGERY") | dataset.tags(ns="EXIF")
         )
+        metres, offset = metres_stored(name, dataset, scale)
         return HeightSource(
             path=name,
             grid=grid,
             pixel_m=ground_pixel_m(grid),
-            scale=scale or dataset.scales[0] * unit_m(name, dataset.units[0]),
-            offset=0.0 if scale else dataset.offsets[0] * unit_m(name, dataset.units[0]),
+            scale=metres,
+            offset=offset,
             dtype=dataset.dtypes[0],
             date=acquired.moment.date().isoformat() if acquired else None,
             evidence=acquired.evidence if acquired else None,
@@ -245,14 +235,6 @@ def interval_level(dataset: DatasetReader) -> float | None:
 def count_bands(dataset: DatasetReader) -> int:
     """Return how many bands a raster has, its alpha band apart."""
     return sum(colour is not ColorInterp.alpha for colour in dataset.colorinterp)
-
-
-def unit_m(path: str, unit: str | None) -> float:
-    """Return how many metres a unit of a file has; one where the file names none that is known."""
-    cleaned = (unit or "").strip().lower()
-    if cleaned and cleaned not in METRES:
-        log.warning("%s: the unit %s is not known and taken as metres", path, unit)
-    return METRES.get(cleaned, 1.0)
 
 
 def clipped(start: int, count: int, length: int) -> tuple[int, int] | None:

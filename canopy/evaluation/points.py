@@ -17,8 +17,8 @@ from affine import Affine
 
 from canopy.errors import SettingsError
 from canopy.evaluation.footprint_filters import protocol_filters
-from canopy.evaluation.height_source import LOWEST_M, TALLEST_M
 from canopy.evaluation.vectors import find_column, read_table
+from canopy.stored_heights import LOWEST_M, TALLEST_M
 from geo.grid import Grid
 from geo.ground import WGS84, ground_pixel_m
 
@@ -34,10 +34,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HEIGHT_COLUMNS = (
-    "height_m", "height", "canopy_height", "chm", "rh98", "rh_98", "tree_height", "h", "z",
+    "height_m", "height", "canopy_height", "chm", "tree_height", "h", "z",
 )  # fmt: skip
 FOOTPRINT_COLUMNS = ("rh98", "rh_98", "rh98_m", "height_m", "height")
 """Columns of heights [m], in any case of letters."""
+
+SHOTS = {"shot_number", "rh98", "rh_98"}
+"""Columns that only tables of footprints have, in any case of letters."""
 
 FOOTPRINT_RADIUS_M, FOOTPRINT_PERCENTILE = 12.0, 98.0
 
@@ -97,6 +100,8 @@ def read_points(
         raise SettingsError(msg)
     usual = FOOTPRINT_COLUMNS if footprints else HEIGHT_COLUMNS
     names = [str(name) for name in table.columns if name != table.geometry.name]
+    if not footprints and settings.height_column is None:
+        refuse_footprints(path, names)
     column = find_column(path, names, settings.height_column, usual)
     read = len(table)
     left_out: dict[str, int] = {}
@@ -132,6 +137,20 @@ def read_points(
     )
 
 
+def refuse_footprints(path: str, names: list[str]) -> None:
+    """Refuse footprints that are given as points: a shot sees 25 m and not the pixel under it.
+
+    Raises:
+        SettingsError: the columns are those of footprints.
+    """
+    if found := [name for name in names if name.lower() in SHOTS]:
+        msg = (
+            f"{path} holds footprints of space lidar (column {found[0]}): give it as --footprints; "
+            "or name the column of heights measured at points (--height-column)"
+        )
+        raise SettingsError(msg)
+
+
 def numbers(path: str, column: str, values: Any) -> Array:  # noqa: ANN401 - see read_table
     """Return the numbers of a column (n,), NaN where it has none.
 
@@ -141,8 +160,21 @@ def numbers(path: str, column: str, values: Any) -> Array:  # noqa: ANN401 - see
     try:
         return np.asarray(values, np.float64)
     except (TypeError, ValueError) as error:
-        msg = f"{path}: {column} holds {values.iloc[0]!r}, expected heights: --height-column"
+        strange = next(value for value in values if not is_number(value))
+        msg = (
+            f"{path}: {column} holds {strange!r}, expected heights: leave such cells empty, or "
+            "name another column with --height-column"
+        )
         raise SettingsError(msg) from error
+
+
+def is_number(value: Any) -> bool:  # noqa: ANN401 - a cell
+    """Whether a cell of a table is a number."""
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def checks(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from canopy.evaluation.height_source import (
     opened,
     same_kind_of_place,
 )
+from canopy.stored_heights import is_length
 from geo.errors import SceneError
 
 if TYPE_CHECKING:
@@ -40,6 +42,9 @@ log = logging.getLogger(__name__)
 
 RASTER_SUFFIXES = {".tif", ".tiff", ".vrt", ".img", ".jp2"}
 """Files of a folder that are taken for rasters of reference heights."""
+
+ELEVATIONS = {"dsm", "dtm", "dem", "dgm", "dom"}
+"""Words in names of files that hold elevations of the surface or of the ground."""
 
 SAME_SIZE = 0.01
 """Pixels that differ by less than this share are equally large: the reference's are taken."""
@@ -251,7 +256,8 @@ def shared_part(grid: Grid, other: Grid) -> Grid | None:
 def find_rasters(references: Sequence[str]) -> list[str]:
     """Return the files that references name.
 
-    A folder stands for all rasters of one band in it and below; imagery beside them is passed over.
+    A folder stands for all rasters of heights in it and below: imagery of several bands, layers in
+    other units and what is called an elevation model are passed over, the latter two with a word.
 
     Raises:
         SettingsError: a folder holds none, or a file is named twice.
@@ -264,10 +270,10 @@ def find_rasters(references: Sequence[str]) -> list[str]:
         inside = sorted(
             str(path)
             for path in Path(reference).rglob("*")
-            if path.suffix.lower() in RASTER_SUFFIXES and path.is_file() and has_one_band(str(path))
+            if path.suffix.lower() in RASTER_SUFFIXES and path.is_file() and may_be_heights(path)
         )
         if not inside:
-            msg = f"{reference} holds no raster of one band: expected GeoTIFFs of heights"
+            msg = f"{reference} holds no raster of heights: expected GeoTIFFs of one band"
             raise SettingsError(msg)
         found += inside
     if twice := sorted({path for path in found if found.count(path) > 1}):
@@ -276,13 +282,25 @@ def find_rasters(references: Sequence[str]) -> list[str]:
     return found
 
 
-def has_one_band(path: str) -> bool:
+def may_be_heights(path: Path) -> bool:
     """Whether a file of a folder may be heights; what cannot be read may, so that it is told of."""
     try:
-        with opened(path) as dataset:
-            return count_bands(dataset) == 1
+        with opened(str(path)) as dataset:
+            bands, unit = count_bands(dataset), dataset.units[0]
     except SceneError:
         return True
+    if bands != 1:
+        return False
+    if not is_length(unit):
+        log.warning("%s is in %s and holds no heights: passed over", path, unit)
+        return False
+    if elevation := ELEVATIONS & set(re.split(r"[^a-z]+", path.stem.lower())):
+        log.warning(
+            "%s is passed over: by its name (%s) it holds elevations; name the file if it does not",
+            path, elevation.pop(),
+        )  # fmt: skip
+        return False
+    return True
 
 
 def name_sites(paths: Sequence[str]) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +15,7 @@ from canopy.errors import OutputError
 from geo.whole_file import whole_file
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -20,6 +23,8 @@ log = logging.getLogger(__name__)
 SETTINGS_FILE, LOG_FILE, CHECKPOINT_FILE = "training.json", "log.jsonl", "checkpoint.pt"
 MOST_NAMES = 5
 """Settings that an error names."""
+BESIDE_RUNS = {".yaml", ".yml", ".log"}
+"""Configurations and logs may stand there before a run begins; so may hidden files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,20 +33,32 @@ class RunFolder:
 
     Attributes:
         path: where it is.
+        scratch: files that stand there only while it goes on, and after a kill.
     """
 
     path: Path
+    scratch: tuple[str, ...] = ()
 
     def check(self, *, resume: bool) -> None:
         """Refuse a place where no run can begin, before anything is read for it.
 
         Raises:
-            OutputError: a file stands there, or a run that is not to be gone on with.
+            OutputError: a file stands there, a run that is not to be gone on with, or what no run
+                has begun.
         """
         refuse_file(self.path)
+        if resume and self.has_begun:
+            return
         if not resume and self.has_learned:
             msg = f"{self.path} holds a run: go on from it with --resume, or name another folder"
             raise OutputError(msg)
+        begun = (SETTINGS_FILE, *self.scratch) if self.has_begun else ()
+        refuse_others(self.path, begun)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a run wrote its settings there, or more."""
+        return self.has_learned or (self.path / SETTINGS_FILE).exists()
 
     @property
     def has_learned(self) -> bool:
@@ -54,7 +71,7 @@ class RunFolder:
         Raises:
             OutputError: a run stands there and is not to be gone on with, or cannot be.
         """
-        if resume and (self.has_learned or (self.path / SETTINGS_FILE).exists()):
+        if resume and self.has_begun:
             return self.resume(settings)
         if resume:
             log.info("%s holds no run to go on from: it is begun anew", self.path)
@@ -65,7 +82,7 @@ class RunFolder:
         """Make the folder and write the resolved settings.
 
         Raises:
-            OutputError: a file or a run stands there already.
+            OutputError: a file, a run, or something else stands there already.
         """
         self.check(resume=False)
         self.path.mkdir(parents=True, exist_ok=True)
@@ -141,6 +158,35 @@ def refuse_file(path: Path) -> None:
     """
     if path.exists() and not path.is_dir():
         msg = f"output {path} is a file: expected a folder for the run, name another"
+        raise OutputError(msg)
+
+
+def refuse_others(path: Path, own: Sequence[str]) -> None:
+    """Refuse a folder that holds other things, which a run would replace or mingle with.
+
+    Args:
+        path: the folder; it may be missing.
+        own: names of what may stand there, as patterns of a shell.
+
+    Raises:
+        OutputError: as said.
+    """
+    names = sorted(each.name for each in path.iterdir()) if path.is_dir() else []
+    others = [
+        name
+        for name in names
+        if not (
+            name.startswith(".")
+            or PurePath(name).suffix.lower() in BESIDE_RUNS
+            or any(fnmatchcase(name, pattern) for pattern in own)
+        )
+    ]
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        msg = (
+            f"output {path} holds {others[0]}{more}, which no run wrote there: name a folder for "
+            "the run alone"
+        )
         raise OutputError(msg)
 
 

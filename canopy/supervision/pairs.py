@@ -12,6 +12,7 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from canopy.errors import SettingsError
+from canopy.stored_heights import metres_stored
 from geo.ground import crs_words
 from geo.spatial_split import PlotBox
 
@@ -136,9 +137,10 @@ def read_pair(folder: Path, *, site: str, gsd_m: float) -> HeightPair:
     Raises:
         SettingsError: If one of the two files is missing or broken, the CRS differ, or pixels are
             not square, not north-up or too coarse.
+        SceneError: If the heights are in no unit of length, or taller than any tree.
     """
     pixels, fine = _read(folder / "rgb.tif", bands=[1, 2, 3])
-    surface, coarse = _read(folder / "chm.tif", bands=[1])
+    surface, coarse = _read(folder / "chm.tif", bands=[1], heights=True)
     if fine.crs != coarse.crs:
         there, here = crs_words(fine.crs), crs_words(coarse.crs)
         found = f"found {there} for rgb.tif and {here} for chm.tif in {folder}"
@@ -231,14 +233,19 @@ class _Frame:
         return PlotBox(site=site, left=self.left, bottom=bottom, right=right, top=self.top)
 
 
-def _read(path: Path, *, bands: list[int]) -> tuple[NDArray[np.float32], _Frame]:
-    """Pixels (bands, y, x), NaN where there is no data, and their grid."""
+def _read(
+    path: Path, *, bands: list[int], heights: bool = False
+) -> tuple[NDArray[np.float32], _Frame]:
+    """Pixels (bands, y, x), heights in metres, NaN where there is no data, and their grid."""
     if not path.is_file():
         message = f"found no {path}; expected rgb.tif beside chm.tif in every plot folder"
         raise SettingsError(message)
     try:
         with rasterio.open(path) as source:
             pixels = source.read(bands, masked=True).astype(np.float32).filled(np.nan)
+            if heights:
+                scale, offset = metres_stored(str(path), source)
+                pixels = pixels * scale + offset
             transform, crs = source.transform, str(source.crs)
     except (RasterioError, IndexError) as error:
         reason = " ".join(str(error).split())

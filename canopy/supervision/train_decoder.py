@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from canopy.chips.chip_set import open_chip_set
+from canopy.errors import OutputError
 from canopy.height_models.folder import save_height_model
 from canopy.learning.curves import CURVES_FILE, draw_curves
 from canopy.learning.loop import learn
@@ -57,9 +58,12 @@ def train_decoder(
             stopped being a number.
     """
     settings = read_decoder_run(config)
-    folder = RunFolder(path=output)
+    folder, home = RunFolder(path=output), config.parent / settings.chips
+    if output.resolve() == home.resolve() and not resume:
+        msg = f"output {output} is the set of chips: name another folder for the run"
+        raise OutputError(msg)
     folder.check(resume=resume)
-    chips = open_chip_set(config.parent / settings.chips)
+    chips = open_chip_set(home)
     gsd_m, seed = chips.settings.gsd_m, settings.run.seed
     model = starting_model(settings.start, settings.card, gsd_m=gsd_m, seed=seed)
     network = model.network

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from canopy.errors import SettingsError
-from canopy.learning.run_folder import refuse_file, write_json
+from canopy.learning.run_folder import refuse_file, refuse_others, write_json
 from canopy.supervision.cross_validation import (
     elsewhere_errors,
     judge,
@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 
 ERRORS_FILE, TABLE_FILE, RECIPE_FILE = "errors.json", "errors.md", "recipe.json"
 SCHEMES = ("blocks", "sites")
+FILES_OF_A_VALIDATION = (
+    ERRORS_FILE, TABLE_FILE, RECIPE_FILE, "seed-*", *(f"{scheme}-*" for scheme in SCHEMES),
+)  # fmt: skip
 HEADING = ("MAE", "RMSE", "bias", "R2")
 
 
@@ -95,6 +98,7 @@ def validate_recipe(
     choices = choices or ValidationSettings()
     recipe = read_recipe(config)
     refuse_file(output)
+    refuse_others(output, FILES_OF_A_VALIDATION)
     root = field_data_root(choices.data)
     pairs = read_pairs(root, recipe.pairs)
     splits = make_splits(pairs, seed=recipe.run.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from geo.lidar.units import (
     vertical_unit,
 )
 from geo.scene import PLANE
+from geo.undeclared_nodata import undeclared_nodata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,17 +72,26 @@ class PixelTally:
         both: pixels for which both rasters have a height.
         below: those of them whose surface lies more than 2 m below the ground.
         too_high: those above the greatest height of a plant.
+        highest_m: greatest height of the others [m].
     """
 
     both: int = 0
     below: int = 0
     too_high: int = 0
+    highest_m: float = -math.inf
 
     def count(self, heights: Pixels, max_height_m: float) -> None:
         """Count pixels (rows, columns) of surface less terrain [m], NaN where one is missing."""
         self.both += int(np.isfinite(heights).sum())
         self.below += int((heights < -BELOW_M).sum())
         self.too_high += int((heights > max_height_m).sum())
+        kept = heights[heights <= max_height_m]
+        self.highest_m = max(self.highest_m, float(kept.max(initial=-math.inf)))
+
+    def swapped(self) -> bool:
+        """Whether nothing stands above the ground, and something below it."""
+        many = self.below > FEW * self.both
+        return self.highest_m <= 0 < self.below or (self.highest_m <= BELOW_M and many)
 
 
 def surfaces_to_chm(
@@ -96,7 +107,9 @@ def surfaces_to_chm(
     The terrain is brought there bilinearly, or as a mean where it is finer. Differences below zero
     become 0; those above ``max_height_m``, and pixels that either raster lacks, have no height.
     A surface more than 2 m below the ground is counted: above 1 % of the pixels there is a warning,
-    and on more than half of them the rasters are swapped or have two datums. Spikes and pits are in
+    and on more than half of them, or where nothing stands above the ground, the rasters are swapped
+    or have two datums. Customary values of no data that a raster does not declare are taken as
+    such, with a warning. Spikes and pits are in
     the surface model as they were left by whoever made it.
 
     Args:
@@ -258,6 +271,7 @@ def write_differences(
     """Write surface less terrain strip by strip, and return what was counted.
 
     Raises:
+        LidarError: a raster has several values of no data.
         MapFileError: there is no room for the result.
     """
     encoding, grid = find_encoding(settings.encoding), rasters.heights.grid
@@ -265,11 +279,12 @@ def write_differences(
         rasters.heights.data.parent, room_needed(grid, np.dtype(encoding.dtype).itemsize)
     )
     units = [height_unit_of(raster, settings.height_unit) for raster in (surface, terrain)]
+    gaps = [nodata_of(raster) for raster in (surface, terrain)]
     tally = PixelTally()
-    with terrain_on(grid, terrain) as below:
+    with terrain_on(grid, terrain, gaps[1]) as below:
         for row in range(0, grid.height, STRIP_PX):
             window = Window(0, row, grid.width, min(STRIP_PX, grid.height - row))
-            heights = heights_in(surface, window) * units[0] - below(window) * units[1]
+            heights = heights_in(surface, window, gaps[0]) * units[0] - below(window) * units[1]
             tally.count(heights, settings.max_height_m)
             heights[heights > settings.max_height_m] = np.nan
             heights = np.maximum(heights, 0).astype(np.float32)
@@ -284,13 +299,15 @@ def refuse_other_places(
     """Refuse rasters whose difference can be no canopy, and warn where some of it can be none.
 
     Raises:
-        LidarError: they share no height, or most of the surface lies below the ground.
+        LidarError: they share no height, most of the surface lies below the ground, or some of it
+            and nothing above.
     """
-    if tally.below > MOST * tally.both:
+    if tally.below > MOST * tally.both or tally.swapped():
+        above = f", nowhere more than {BELOW_M:g} m above it" if tally.swapped() else ""
         msg = (
-            f"{surface} lies more than {BELOW_M:g} m below {terrain} on {below_words(tally)}: "
-            "expected a surface above the ground; swap --dsm and --dtm, or bring both to one "
-            "vertical datum"
+            f"{surface} lies more than {BELOW_M:g} m below {terrain} on {below_words(tally)}"
+            f"{above}: expected a surface above the ground; swap --dsm and --dtm, or bring both to "
+            "one vertical datum"
         )
         raise LidarError(msg)
     if tally.both == tally.too_high:
@@ -315,20 +332,46 @@ def below_words(tally: PixelTally) -> str:
     return f"{tally.below:,} of {tally.both:,} pixels ({100 * tally.below / tally.both:.0f} %)"
 
 
-def heights_in(raster: DatasetReader, window: Window) -> Pixels:
+def nodata_of(raster: DatasetReader) -> float | None:
+    """Return the stored value that means no data, declared or by custom, or None.
+
+    Raises:
+        LidarError: there are several, which cannot be told apart where pixels are interpolated.
+    """
+    declared: float | None = raster.nodata
+    strays = undeclared_nodata(raster)
+    if not strays:
+        return declared
+    words = " and ".join(f"{value:g}" for value in strays)
+    if len(strays) > 1 or not (declared is None or math.isnan(declared)):
+        also = "" if declared is None else f" and declares {declared:g}"
+        msg = (
+            f"{raster.name} holds {words} like heights{also}: expected one value of no data, "
+            "write it with one (gdalwarp -srcnodata)"
+        )
+        raise LidarError(msg)
+    logger.warning("%s holds %s without declaring it: taken as no data", raster.name, words)
+    return strays[0]
+
+
+def heights_in(raster: DatasetReader, window: Window, nodata: float | None) -> Pixels:
     """Return heights (rows, columns) in the raster's unit, float64; NaN where there is none."""
-    stored = raster.read(1, window=window, masked=True)
-    heights: Pixels = stored.astype(float).filled(np.nan) * raster.scales[0] + raster.offsets[0]
+    stored: Pixels = raster.read(1, window=window, masked=True).astype(float).filled(np.nan)
+    stored[stored == nodata] = np.nan
+    heights: Pixels = stored * raster.scales[0] + raster.offsets[0]
     return heights
 
 
 @contextmanager
-def terrain_on(grid: Grid, terrain: DatasetReader) -> Iterator[Callable[[Window], Pixels]]:
+def terrain_on(
+    grid: Grid, terrain: DatasetReader, nodata: float | None
+) -> Iterator[Callable[[Window], Pixels]]:
     """Lend what gives the terrain, in its own unit, in a window of a grid; NaN where it has none.
 
     Args:
         grid: the pixels wanted.
         terrain: the raster.
+        nodata: its stored value that means no data, if any.
     """
     here = grid_of(terrain)
     finer = ground_pixel_m(grid)[0] > FINER * ground_pixel_m(here)[0]
@@ -341,7 +384,7 @@ def terrain_on(grid: Grid, terrain: DatasetReader) -> Iterator[Callable[[Window]
         width=grid.width,
         height=grid.height,
         resampling=Resampling.average if finer else Resampling.bilinear,
-        src_nodata=terrain.nodata,
+        src_nodata=nodata,
         nodata=np.nan,
         dtype="float64",
     ) as virtual:

@@ -57,12 +57,15 @@ class View:
         image_known: (rows, columns), True where the image means something.
         heights: heights above ground [m] (rows + 2 margins, columns + 2 margins).
         heights_known: likewise, True where there are heights.
+        heights_pixel_m: side of the pixel on which the heights were made, however fine they are
+            here [m]; 0 where it does not count.
     """
 
     image: Pixels
     image_known: Mask
     heights: Pixels
     heights_known: Mask
+    heights_pixel_m: float = 0.0
 
     @property
     def margin(self) -> int:

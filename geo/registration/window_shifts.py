@@ -114,7 +114,8 @@ def shift_of_window(
     blocks = block_counts(view.image_known.shape, grid.pixel_m)
     features = image_features(view, grid.pixel_m)
     sums = moments(view, features, templates, grid.shifts, blocks)
-    found = judge(sums, grid, (sun, np.zeros(len(grid.coarse))), settings)
+    rivals = np.zeros(len(grid.coarse))
+    found = judge(sums, grid, (sun, rivals), settings, view.heights_pixel_m)
     middle = len(sums) // 2
     return WindowShift(
         **vars(place), east_m=found.east_m, north_m=found.north_m, spread_m=found.spread_m,

@@ -163,6 +163,77 @@ def test_heights_may_have_another_crs_and_pixel(canopy_command, folder, tmp_path
     assert step == pytest.approx((found["east_m"], found["north_m"]), abs=0.01)
 
 
+@pytest.fixture(scope="module")
+def savanna(tmp_path_factory):
+    """Single trees in the open, where a shadow is most easily taken for a tree."""
+    place = tmp_path_factory.mktemp("savanna")
+    write_world(simulate(settings_of("savanna", size_m=72), 5), place)
+    return place
+
+
+def coarse(folder, path, times, combine, move=None):
+    """Write the heights of a world in place, on pixels that are so many times larger."""
+    with rasterio.open(folder / CHM) as dataset:
+        rows, columns = (length // times for length in dataset.shape)
+        blocks = dataset.read(1).reshape(rows, times, columns, times)
+        transform = (move or Affine.identity()) * dataset.transform * Affine.scale(times)
+        profile = {"crs": dataset.crs, "dtype": "float32", "count": 1, "nodata": np.nan}
+    with rasterio.open(
+        path, "w", driver="GTiff", height=rows, width=columns, transform=transform, **profile
+    ) as target:
+        target.write(combine(blocks, axis=(1, 3)), 1)
+    return path
+
+
+def found_in(canopy_command, folder, chm):
+    code, out, err = canopy_command("register", folder / IMAGERY, chm, "--json", "--max-shift", "4")
+    assert code == 0, err
+    return json.loads(out)
+
+
+@pytest.mark.parametrize("combine", [np.mean, np.max])
+@pytest.mark.parametrize("times", [2, 3])
+def test_coarse_heights_are_not_drawn_towards_shadows(
+    canopy_command, savanna, tmp_path, times, combine
+):
+    chm = coarse(savanna, tmp_path / "coarse.tif", times, combine)
+    found = found_in(canopy_command, savanna, chm)
+    away = np.hypot(found["east_m"], found["north_m"])
+    assert found["verdict"] == "aligned", found
+    assert away < 0.36 * times * 0.6  # interpolated, crowns lie up to 0.6 pixels off
+    assert found["spread_m"] == pytest.approx(times * 0.6 / 3, abs=0.01)
+
+
+def test_a_shift_of_coarse_heights_is_found(canopy_command, savanna, tmp_path):
+    chm = coarse(savanna, tmp_path / "c.tif", 3, np.mean, Affine.translation(EAST, NORTH))
+    found = found_in(canopy_command, savanna, chm)
+    assert found["verdict"] == "shifted"
+    assert np.hypot(found["east_m"] + EAST, found["north_m"] + NORTH) < found["spread_m"]
+
+
+def test_heights_too_coarse_for_a_shift_are_unclear(canopy_command, savanna, tmp_path):
+    chm = coarse(savanna, tmp_path / "c.tif", 5, np.mean, Affine.translation(EAST, NORTH))
+    found = found_in(canopy_command, savanna, chm)
+    assert found["verdict"] == "unclear"
+    assert "pixels of 3.00 m tell a shift within 1.00 m at best" in found["reason"]
+    assert "give heights of 2.4 m or finer" in found["reason"]
+    at_limit = coarse(savanna, tmp_path / "limit.tif", 4, np.mean)
+    assert found_in(canopy_command, savanna, at_limit)["verdict"] == "aligned"
+
+
+@pytest.mark.parametrize(
+    ("ground_m", "said"), [(2000, "taller than any tree"), (130, "above ground")]
+)
+def test_elevations_are_no_heights(canopy_command, folder, tmp_path, ground_m, said):
+    with rasterio.open(folder / CHM) as dataset:
+        surface = dataset.read() / 4 + ground_m
+    dsm = put(folder / CHM, tmp_path / "dsm.tif", Affine.identity(), pixels=surface)
+    code, out, err = canopy_command("register", folder / IMAGERY, dsm)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert said in err
+
+
 def test_an_output_that_stands_is_kept(canopy_command, folder, tmp_path):
     output = tmp_path / "moved.tif"
     output.write_text("mine")

@@ -275,6 +275,63 @@ def test_a_file_where_the_folder_shall_stand_is_one_line(canopy_command, tmp_pat
     assert "run is a file: expected a folder for the run" in err
 
 
+def test_a_run_in_the_folder_of_its_chips_is_one_line_and_changes_nothing(canopy_command, tmp_path):
+    before = {path.name: path.read_bytes() for path in (tmp_path / "set").iterdir()}
+    config = configure(tmp_path)
+    code, _, err = canopy_command("train", "decoder", config, "-o", tmp_path / "site/../set")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "is the set of chips: name another folder for the run" in err
+    code, _, err = canopy_command("train", "decoder", config, "-o", tmp_path / "set", "--resume")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "set holds README.md and" in err
+    assert {path.name: path.read_bytes() for path in (tmp_path / "set").iterdir()} == before
+
+
+@pytest.mark.parametrize("kind", ["decoder", "correction", "plots", "validate"])
+def test_a_folder_is_no_configuration_and_is_called_a_folder(canopy_command, tmp_path, kind):
+    code, _, err = canopy_command("train", kind, tmp_path / "site", "-o", tmp_path / "run")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "site is a folder: expected a configuration of training, a file in YAML" in err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("written", ["1e-3", "1E-3", "+1.e-3", ".1e-2", "0.001", "1.0e-03"])
+def test_numbers_are_read_as_they_are_written(tmp_path, written):
+    config = configure(tmp_path)
+    values = yaml.safe_load(config.read_text())
+    del values["run"]
+    betas = "[9e-1, 0.98]"
+    run = f"run: {{learning_rate: {written}, betas: {betas}, steps: 3}}\n"
+    config.write_text("\ufeff" + yaml.safe_dump(values) + run, encoding="utf-8")
+    settings = read_decoder_run(config).run
+    assert (settings.learning_rate, settings.betas, settings.steps) == (0.001, (0.9, 0.98), 3)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("nan", "learning_rate is 'nan', expected a number"),
+        (".nan", ".nan is no finite number"),
+        ("-.inf", "-.inf is no finite number"),
+        ("1e999", "1e999 is no finite number"),
+        ("'1e-3'", "learning_rate is '1e-3', expected a number"),
+        ("1e-3x", "learning_rate is '1e-3x', expected a number"),
+    ],
+)
+def test_what_is_no_number_is_refused(canopy_command, tmp_path, written, said):
+    (tmp_path / "run.yaml").write_text(f"chips: set\nrun: {{learning_rate: {written}}}\n")
+    code, _, err = canopy_command("train", "decoder", tmp_path / "run.yaml", "-o", tmp_path / "run")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert said in err
+
+
+def test_names_that_begin_as_numbers_do_stay_names(tmp_path):
+    config = configure(tmp_path)
+    config.write_text("chips: set\ncard: {name: 1e-3x, notice: 12e4 trees}\n")
+    card = read_decoder_run(config).card
+    assert (card.name, card.notice) == ("1e-3x", "12e4 trees")
+
+
 def test_chips_of_another_pixel_are_refused(canopy_command, tmp_path):
     settings = ChipSettings(tile_px=32, shares=(0.7, 0.3, 0.0), guard_m=0.0, gsd_m=1.2)
     make_chips([str(tmp_path / "site")], tmp_path / "coarse", settings)

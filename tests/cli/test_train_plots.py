@@ -145,6 +145,18 @@ def test_a_file_where_the_folder_shall_stand_is_refused_before_plots_are_read(
     assert (tmp_path / "run").read_text() == "something else"
 
 
+@pytest.mark.parametrize("command", ["plots", "validate"])
+def test_plots_are_not_learned_from_into_the_folder_that_holds_them(
+    canopy_command, recipe, tmp_path, command
+):
+    folder = tmp_path / "field"
+    before = sorted(folder.rglob("*"))
+    code, _, err = canopy_command("train", command, recipe(), "-o", folder)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "field holds pairs, which no run wrote there: name a folder for the run alone" in err
+    assert sorted(folder.rglob("*")) == before
+
+
 def test_all_splits_are_run_and_judged(canopy_command, recipe, tmp_path):
     config, folder = recipe(), tmp_path / "cv"
     arguments = ("train", "validate", config, "-o", folder, "--json")

@@ -46,6 +46,7 @@ def test_a_step_over_a_border_is_a_step_inside_a_cell(tmp_path, forest):
     np.testing.assert_array_equal(made[CELL_PX], made[SIDE_PX])
     heights = made[CELL_PX]
     assert np.abs(np.diff(heights)).mean() > 0.05
-    assert abs(seam_index(heights) - 1) < 0.1
+    index = seam_index(heights)
+    assert index < 1.1
     heights[:CELL_PX, :CELL_PX] += 1.0  # a cell that is a metre off would be seen
-    assert seam_index(heights) > 1.2
+    assert seam_index(heights) > index + 0.3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import geopandas as gpd
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from small_pairs import truth, write_pair
 from small_scenes import EAST, NORTH
 
+from canopy.chips import black_borders
 from canopy.chips.chip_set import open_chip_set
 from canopy.chips.making import make_chips
 from canopy.chips.settings import ChipSettings
@@ -58,6 +60,20 @@ def test_heights_that_are_missing_are_not_known(tmp_path):
     np.testing.assert_array_equal(chip["known"], np.isfinite(heights))
     assert (chip["heights"][:, :20] == 0).all()
     assert (chip["image"][0, :, :20] == 7).all(), "the image is there all the same"
+
+
+def test_feet_become_metres_and_centimetres_that_nobody_declared_are_refused(tmp_path):
+    folder = write_pair(tmp_path / "plot", truth(64, 64))
+    with rasterio.open(folder / "chm.tif", "r+") as dataset:
+        dataset.units = ("ft",)
+    chip = everything(cut(tmp_path, folder))[0]
+    torch.testing.assert_close(chip["heights"], chip["image"][0] * 0.3048, atol=0.006, rtol=0)
+    with rasterio.open(folder / "chm.tif", "r+") as dataset:
+        dataset.units = ("",)
+        dataset.write(dataset.read(1) * 100, 1)
+    with pytest.raises(SceneError, match="taller than any tree"):
+        cut(tmp_path, folder, output="other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_windows_with_too_little_lidar_are_left_out(tmp_path):
@@ -199,6 +215,108 @@ def test_the_card_counts_what_there_is(tmp_path):
     assert json.loads((tmp_path / "set" / "set.json").read_text())["settings"]["tile_px"] == 64
 
 
+def ground_and_area(made):
+    """Known ground, and known area of chips [m2]."""
+    return made.index["new_ground_m2"].sum(), made.index["known_m2"].sum()
+
+
+def test_ground_that_windows_share_counts_once(tmp_path):
+    heights = truth(100, 130)
+    heights[90:, :50] = np.nan
+    made = cut(tmp_path, write_pair(tmp_path / "plot", heights))
+    ground, area = ground_and_area(made)
+    on_earth = 0.36 / 0.9996**2  # near the middle of a zone lengths are 0.04 % too short
+    assert ground == pytest.approx((100 * 130 - 500) * on_earth, rel=1e-3)
+    assert area == pytest.approx((6 * 64**2 - 10 * 50) * on_earth, rel=1e-3)
+    text = (tmp_path / "set" / "README.md").read_text()
+    assert f"| train | {made.index['site'][0]} | 6 | 0.45 | 0.87 |" in text
+
+
+def test_what_one_window_does_not_know_another_may_add(tmp_path):
+    left, right = truth(64, 64), truth(64, 64, 1)
+    left[:, 40:], right[:20] = np.nan, np.nan
+    write_pair(tmp_path / "site" / "left", left)
+    write_pair(tmp_path / "site" / "right", right)
+    ground, area = ground_and_area(cut(tmp_path, tmp_path / "site"))
+    both = 64 * 40 + 44 * 24
+    assert ground / area == pytest.approx(both / (64 * 40 + 44 * 64))
+
+
+def test_plots_that_overlap_count_their_ground_once_but_sites_count_their_own(tmp_path):
+    for number in range(3):
+        write_pair(tmp_path / "site" / f"p{number}", truth(40, 40), east=EAST + 10 * 0.6 * number)
+    made = cut(tmp_path, tmp_path / "site")
+    ground, area = ground_and_area(made)
+    assert ground / area == pytest.approx((40 + 10 + 10) / 120)
+    write_pair(tmp_path / "again" / "p", truth(40, 40))
+    made = cut(tmp_path, tmp_path / "site", tmp_path / "again", output="both")
+    by_site = made.index.groupby("site")["new_ground_m2"].sum()
+    assert by_site["again"] / by_site["site"] == pytest.approx(40 / 60)
+
+
+def test_ground_in_two_zones_counts_once(tmp_path):
+    import pyproj  # noqa: PLC0415
+
+    here = write_pair(tmp_path / "site" / "here", truth(64, 64))
+    with rasterio.open(here / "rgb.tif") as dataset:
+        bounds = dataset.bounds
+    to_32632 = pyproj.Transformer.from_crs("EPSG:32633", "EPSG:32632", always_xy=True)
+    x, y = to_32632.transform(bounds.left, bounds.top)
+    write_pair(tmp_path / "site" / "there", truth(64, 64), east=x, north=y, crs="EPSG:32632")
+    made = cut(tmp_path, tmp_path / "site")
+    ground, _ = ground_and_area(made)
+    union = made.index.to_crs("EPSG:6933").union_all().area  # keeps areas
+    assert ground == pytest.approx(union, rel=0.01)
+
+
+def black_pair(folder, *, heights=None, **black):
+    """A pair whose image is black in some rows and columns."""
+    heights = truth(128, 128) if heights is None else heights
+    write_pair(folder, heights)
+    with rasterio.open(folder / "rgb.tif", "r+") as image:
+        pixels = image.read()
+        pixels[:, black.get("rows", slice(None)), black.get("columns", slice(None))] = 0
+        image.write(pixels)
+    return folder
+
+
+def test_a_black_border_is_said_with_its_share_and_what_to_do(tmp_path, caplog):
+    folder = black_pair(tmp_path / "plot", rows=slice(0, 32))
+    cut(tmp_path, folder)
+    assert "rgb.tif is black (0, 0, 0) from its border inwards on 25.0% of it, and" in caplog.text
+    assert f"rio edit-info --nodata 0 {folder / 'rgb.tif'}" in caplog.text
+    caplog.clear()
+    with rasterio.open(folder / "rgb.tif", "r+") as image:
+        image.nodata = 0
+    cut(tmp_path, folder, overwrite=True)
+    assert "black" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "black",
+    [
+        {"rows": slice(20, 60), "columns": slice(20, 60)},  # a shadow amid the image
+        {"rows": slice(0, 12), "columns": slice(0, 30)},  # a tenth of a chip has 410 px
+    ],
+)
+def test_shadows_are_no_black_border(tmp_path, caplog, black):
+    cut(tmp_path, black_pair(tmp_path / "plot", **black))
+    assert "black" not in caplog.text
+
+
+def test_black_without_heights_teaches_nothing_and_is_not_said(tmp_path, caplog):
+    heights = truth(128, 128)
+    heights[:32] = np.nan
+    cut(tmp_path, black_pair(tmp_path / "plot", heights=heights, rows=slice(0, 32)))
+    assert "black" not in caplog.text
+
+
+def test_a_black_border_is_found_in_a_large_image_too(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(black_borders, "MOST_SAMPLES", 40)
+    cut(tmp_path, black_pair(tmp_path / "plot", heights=truth(150, 130), columns=slice(100, 130)))
+    assert re.search(r"inwards on 2[0-6]\.\d% of it", caplog.text)
+
+
 def left_over(tmp_path):
     return [
         path.name for path in tmp_path.iterdir() if path.name.startswith(".") or "set" in path.name
@@ -251,6 +369,18 @@ def test_nothing_is_overwritten_unasked(tmp_path):
     with pytest.raises(OutputError, match="is no set of chips"):
         cut(tmp_path, folder, output="mine", overwrite=True)
     assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "notes.txt", "train-1.safetensors", "run"])
+def test_what_stands_beside_a_set_is_never_lost(tmp_path, name):
+    folder = write_pair(tmp_path / "plot", truth(64, 64))
+    cut(tmp_path, folder)
+    before = (tmp_path / "set" / "index.parquet").read_bytes()
+    (tmp_path / "set" / name).mkdir() if name == "run" else (tmp_path / "set" / name).touch()
+    with pytest.raises(OutputError, match=f"set holds {name} beside a set of chips: move that"):
+        cut(tmp_path, folder, overwrite=True, seed=1)
+    assert (tmp_path / "set" / name).exists()
+    assert (tmp_path / "set" / "index.parquet").read_bytes() == before
 
 
 def test_pairs_are_named_in_three_ways(tmp_path):

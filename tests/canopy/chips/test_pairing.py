@@ -51,6 +51,15 @@ def test_a_table_of_files_alone_is_enough(tmp_path):
     assert named(table) == [("S", "A"), ("S", "B")]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("written", ["image,heights,site", "image;heights;site"])
+def test_a_table_from_a_spreadsheet_is_read(tmp_path, encoding, written):
+    make_plot(tmp_path / "Wälder/A")
+    row = written.replace("image", "Wälder/A/rgb.tif").replace("heights", "Wälder/A/chm.tif")
+    (tmp_path / "pairs.csv").write_bytes(f"{written}\r\n{row}\r\n".encode(encoding))
+    assert named(tmp_path / "pairs.csv") == [("site", "A")]
+
+
 def test_a_name_of_its_own_is_kept_unless_another_plot_has_it(tmp_path):
     north = make_plot(tmp_path / "A", "north.tif")
     assert named(north, make_plot(tmp_path / "A", "south.tif")) == [("A", "north"), ("A", "south")]

@@ -226,6 +226,29 @@ def test_a_folder_stands_for_its_rasters_and_not_for_imagery(evaluate, tmp_path)
         evaluate(here, here, here)
 
 
+def test_layers_of_a_folder_that_are_no_heights_are_passed_over_with_a_word(
+    evaluate, tmp_path, caplog
+):
+    true = forest(30, 30)
+    here = write_heights(tmp_path / "map.tif", true)
+    folder = tmp_path / "lidar"
+    folder.mkdir()
+    write_heights(folder / "chm.tif", true)
+    write_heights(folder / "a_dtm.tif", np.full((30, 30), 40.0))
+    write_heights(folder / "DSM-2020.tif", true + 40)
+    with rasterio.open(write_heights(folder / "chm.density.tif", true * 3), "r+") as dataset:
+        dataset.units = ("1/m2",)
+    with caplog.at_level(logging.WARNING):
+        found = evaluate(here, folder)["comparisons"][0]
+    assert [(site["path"], site["count"]) for site in found["sites"]] == [
+        (str(folder / "chm.tif"), 900)
+    ]
+    assert found["errors"]["mae_m"] == 0
+    assert [record.getMessage().count("passed over") for record in caplog.records] == [1, 1, 1]
+    with pytest.raises(SceneError, match="is in 1/m2: expected heights in metres"):
+        evaluate(here, folder / "chm.density.tif")
+
+
 def test_ground_under_several_references_counts_for_the_first(evaluate, tmp_path):
     here = write_heights(tmp_path / "map.tif", np.full((40, 60), 10.0))
     first = np.full((40, 40), 8.0)

@@ -206,6 +206,13 @@ def test_what_is_no_table_of_heights_is_refused(evaluate, ground, tmp_path):
     (tmp_path / "words.csv").write_text("lon,lat,height\n15,48.9,tall\n")
     with pytest.raises(SettingsError, match="height holds"):
         evaluate(here, tmp_path / "words.csv")
+    (tmp_path / "gaps.csv").write_text("lon,lat,height\n15,48.9,22.5\n15,48.9,n/a\n")
+    with pytest.raises(SettingsError, match="height holds 'n/a', expected heights: leave such"):
+        evaluate(here, tmp_path / "gaps.csv")
+    frame(PLACES, rh98=[20.0] * 40).to_file(tmp_path / "shots.gpkg")
+    with pytest.raises(SettingsError, match=r"column rh98\): give it as --footprints"):
+        evaluate(here, tmp_path / "shots.gpkg")
+    assert evaluate(here, tmp_path / "shots.gpkg", height_column="rh98")["comparisons"]
     (tmp_path / "broken.gpkg").write_text("no table")
     with pytest.raises(SceneError, match="cannot be read as a table"):
         evaluate(here, tmp_path / "broken.gpkg")

@@ -144,6 +144,36 @@ def test_statistics_of_batch_norms_are_averaged_as_the_weights_are(tmp_path):
     assert average[0].num_batches_tracked == settings.steps
 
 
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "thesis.txt", "windows.npy"])
+def test_no_run_begins_among_the_files_of_something_else(tmp_path, name):
+    (tmp_path / name).write_text("precious")
+    for resume in (False, True):
+        with pytest.raises(OutputError, match=f"holds {name}, which no run wrote there"):
+            RunFolder(path=tmp_path, scratch=("windows.npy",)).open({}, resume=resume)
+    assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [(name, "precious")]
+
+
+def test_a_model_that_came_without_its_log_is_not_written_over(tmp_path):
+    for name in ("training.json", "config.json", "model.safetensors"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(OutputError, match=r"holds config\.json and 1 more, which no run wrote"):
+        RunFolder(path=tmp_path).check(resume=False)
+
+
+def test_a_run_begins_beside_its_configuration_and_after_a_kill_before_its_first_step(tmp_path):
+    for name in ("run.yaml", "job.log", ".directory", "training.json", "windows.npy"):
+        (tmp_path / name).touch()
+    RunFolder(path=tmp_path, scratch=("windows.npy",)).begin({"run": "line"})
+    assert json.loads((tmp_path / "training.json").read_text()) == {"run": "line"}
+
+
+def test_a_run_goes_on_whatever_was_laid_beside_it(tmp_path):
+    folder = begun(tmp_path / "run")
+    (tmp_path / "run" / "map.tif").touch()
+    folder.check(resume=True)
+    assert folder.open({"run": "line"}, resume=True) is None
+
+
 def test_a_run_is_not_begun_twice_nor_gone_on_with_another_way(tmp_path):
     folder = begun(tmp_path / "run")
     assert folder.resume({"run": "line"}) is None

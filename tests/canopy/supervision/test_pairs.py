@@ -39,6 +39,16 @@ def test_heights_keep_their_own_grid_and_their_gaps(plots):
     np.testing.assert_array_equal(pair.heights[pair.heights_valid], surface.compressed())
 
 
+def test_stored_centimetres_with_their_scale_are_metres(plots):
+    folder = plots / "pairs" / "A" / "A_0"
+    before = read_pair(folder, site="A", gsd_m=0.6).heights
+    with rasterio.open(folder / "chm.tif", "r+") as source:
+        source.write(source.read(1) * np.where(source.read_masks(1) > 0, 100, 1), 1)
+        source.scales = (0.01,)
+    after = read_pair(folder, site="A", gsd_m=0.6).heights
+    np.testing.assert_allclose(after, before, atol=1e-4)
+
+
 def test_heights_are_interpolated_at_the_centres_of_the_imagery(plots):
     pair = read_pair(plots / "pairs" / "A" / "A_0", site="A", gsd_m=0.6)
     centres = (np.arange(20) + 0.5) * 0.6

@@ -111,9 +111,66 @@ def test_swapped_rasters_are_refused_and_leave_nothing(tmp_path):
     dsm, dtm = on_one_grid(tmp_path)
     with pytest.raises(
         LidarError,
-        match=r"dtm\.tif lies more than 2 m below .*dsm\.tif on 60 of 100 pixels \(60 %\): .* swap",
+        match=r"dtm\.tif lies more than 2 m below .*dsm\.tif on 60 of 100 pixels \(60 %\), .* swap",
     ) as error:
         surfaces_to_chm(dtm, dsm, tmp_path / "chm.tif")
+    assert "\n" not in str(error.value)
+    assert set(tmp_path.iterdir()) == {dsm, dtm}
+
+
+def test_swapped_rasters_of_open_ground_are_refused(tmp_path):
+    ground, transform = np.full((10, 10), 700.0), Affine(1, 0, 5e5, 0, -1, 4e6)
+    surface = ground.copy()
+    surface[:2, :2] += 15
+    dsm = write_raster(tmp_path / "dsm.tif", surface, transform)
+    dtm = write_raster(tmp_path / "dtm.tif", ground, transform)
+    with pytest.raises(
+        LidarError, match=r"on 4 of 100 pixels \(4 %\), nowhere more than 2 m above"
+    ):
+        surfaces_to_chm(dtm, dsm, tmp_path / "chm.tif")
+    noisy = write_raster(tmp_path / "noisy.tif", ground + 0.2, transform)
+    with pytest.raises(LidarError, match="swap --dsm and --dtm"):
+        surfaces_to_chm(noisy, dsm, tmp_path / "chm.tif")
+    assert not (tmp_path / "chm.tif").exists()
+
+
+def test_treeless_ground_with_a_pit_is_a_model(tmp_path):
+    ground, transform = np.full((20, 20), 700.0), Affine(1, 0, 5e5, 0, -1, 4e6)
+    surface = ground + 0.1
+    surface[3, 3] -= 5
+    dsm = write_raster(tmp_path / "dsm.tif", surface, transform)
+    dtm = write_raster(tmp_path / "dtm.tif", ground, transform)
+    assert surfaces_to_chm(dsm, dtm, tmp_path / "chm.tif").heights.maximum_m < 0.2
+
+
+@pytest.mark.parametrize("declared", [None, np.nan])
+@pytest.mark.parametrize("value", [-9999.0, -32768.0, -32767.0, np.finfo(np.float32).min])
+def test_undeclared_gaps_have_no_height(tmp_path, value, declared, caplog):
+    fine, coarse = Affine(1, 0, 5e5, 0, -1, 4e6), Affine(2, 0, 5e5, 0, -2, 4e6)
+    surface, ground = np.full((20, 20), 715.0), np.full((10, 10), 700.0)
+    surface[4:6, :] = value
+    ground[8, 3] = value
+    dsm = write_raster(tmp_path / "dsm.tif", surface, fine, nodata=declared)
+    dtm = write_raster(tmp_path / "dtm.tif", ground, coarse, nodata=declared)
+    surfaces_to_chm(dsm, dtm, tmp_path / "chm.tif")
+    heights = read(tmp_path / "chm.tif")
+    assert np.isnan(heights[4:6]).all()
+    assert np.isnan(heights[16:18, 6:8]).all()
+    np.testing.assert_array_equal(heights[np.isfinite(heights)], 15)
+    assert np.isfinite(heights).sum() >= 400 - 40 - 16  # a gap of the ground reaches a pixel around
+    for name in ("dsm.tif", "dtm.tif"):
+        assert f"{name} holds {value:g} without declaring it" in caplog.text
+    assert "swapped" not in caplog.text
+
+
+def test_a_second_value_of_no_data_is_refused(tmp_path, pair):
+    dsm, dtm, _ = pair
+    with rasterio.open(dsm, "r+") as file:
+        heights = file.read(1)
+        heights[0, 0] = -32768
+        file.write(heights, 1)
+    with pytest.raises(LidarError, match="holds -32768 like heights and declares -9999") as error:
+        surfaces_to_chm(dsm, dtm, tmp_path / "chm.tif")
     assert "\n" not in str(error.value)
     assert set(tmp_path.iterdir()) == {dsm, dtm}
 
@@ -131,6 +188,7 @@ def test_a_surface_below_ground_here_and_there_is_counted(tmp_path, pair, share,
     with rasterio.open(dsm) as file:
         heights, transform = file.read(1), file.transform
     heights[40:45] += 3
+    heights[55:] += 12  # below the rows that are sunk there are trees, too
     dsm = write_raster(tmp_path / "flat.tif", heights, transform)
     report = surfaces_to_chm(sunk(tmp_path, dsm, share, 30), dtm, tmp_path / "chm.tif")
     details = report.origin.method.details
