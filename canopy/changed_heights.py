@@ -70,10 +70,7 @@ def describe_changed(made: Path, home: Path | None, change: Change) -> pystac.It
     """
     with rasterio.open(made) as dataset:
         heights = summary_of(dataset, 1)
-        grid = Grid(
-            crs=dataset.crs, transform=dataset.transform,
-            height=dataset.height, width=dataset.width,
-        )  # fmt: skip
+        grid = Grid.of(dataset)
         acquired = acquisition_from_tags(dataset.tags())
     top = display_maximum(heights.percentiles_m[98])
     write_qml(change.style, top)

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 METRES = {
-    "m": 1.0, "metre": 1.0, "metres": 1.0, "meter": 1.0, "meters": 1.0,
+    "": 1.0, "m": 1.0, "metre": 1.0, "metres": 1.0, "meter": 1.0, "meters": 1.0,
     "dm": 0.1, "decimetre": 0.1, "decimetres": 0.1, "decimeter": 0.1, "decimeters": 0.1,
     "cm": 0.01, "centimetre": 0.01, "centimetres": 0.01, "centimeter": 0.01, "centimeters": 0.01,
     "mm": 0.001, "millimetre": 0.001, "millimeter": 0.001,
     "ft": 0.3048, "foot": 0.3048, "feet": 0.3048, "us-ft": 1200 / 3937,
     "us survey foot": 1200 / 3937,
 }  # fmt: skip
-"""Metres in the units that files name."""
+"""Metres in the units that files name, in small letters; where none is named it is the metre."""
 
 LOWEST_M, TALLEST_M = -10.0, 150.0
 """Heights beyond are gaps or artefacts, whatever a file says: the tallest tree has 116 m."""
@@ -66,7 +66,7 @@ def unit_m(path: str, unit: str | None) -> float:
         SceneError: it is no unit of length that is known.
     """
     if is_length(unit):
-        return METRES.get((unit or "m").strip().lower(), 1.0)
+        return METRES[cleaned(unit)]
     msg = (
         f"{path} is in {unit}: expected heights in metres, feet or alike; name the "
         "heights, or state their unit in the file (gdal_edit.py -units m)"
@@ -76,7 +76,12 @@ def unit_m(path: str, unit: str | None) -> float:
 
 def is_length(unit: str | None) -> bool:
     """Whether a unit that a file names is one of length, or none is named."""
-    return not (unit or "").strip() or str(unit).strip().lower() in METRES
+    return cleaned(unit) in METRES
+
+
+def cleaned(unit: str | None) -> str:
+    """Return a unit of a file in small letters, empty for none."""
+    return (unit or "").strip().lower()
 
 
 def refuse_too_tall(path: str, dataset: DatasetReader, scale: float, offset: float = 0.0) -> None:
@@ -111,11 +116,10 @@ def sampled(dataset: DatasetReader) -> Array:
     found = [np.zeros(0)]
     for window in windows_over(dataset.height, dataset.width):
         try:
-            stored = dataset.read(1, window=window)
-            valid = dataset.read_masks(1, window=window) > 0
+            stored = dataset.read(1, window=window, masked=True)
         except RasterioError:
             continue  # who reads all of it tells what is wrong there
-        found.append(stored[valid].astype(np.float64))
+        found.append(stored.compressed().astype(np.float64))
     values = np.concatenate(found)
     return values[np.isfinite(values)]
 

@@ -10,6 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from affine import Affine
     from rasterio.crs import CRS
+    from rasterio.io import DatasetReader
 
     FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
@@ -32,6 +33,16 @@ class Grid:
     transform: Affine
     height: int
     width: int
+
+    @classmethod
+    def of(cls, dataset: DatasetReader) -> Grid:
+        """Return the grid of an open raster, as its file says."""
+        return cls(
+            crs=dataset.crs,
+            transform=dataset.transform,
+            height=dataset.height,
+            width=dataset.width,
+        )
 
     @property
     def shape(self) -> tuple[int, int]:

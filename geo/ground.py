@@ -206,3 +206,17 @@ def edge_points(grid: Grid) -> tuple[FloatArray, FloatArray]:
     rows = np.concatenate([none, all_, along, along]) * grid.height
     columns = np.concatenate([along, along, none, all_]) * grid.width
     return rows, columns
+
+
+def places_on(
+    source: Grid, area: Grid, rows: FloatArray, columns: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return rows and columns of an area as those of a grid [px], infinite where there are none."""
+    x, y = area.locate(rows, columns)
+    if area.crs != source.crs and area.crs and source.crs:
+        transformer = pyproj.Transformer.from_crs(
+            to_pyproj(area.crs), to_pyproj(source.crs), always_xy=True
+        )
+        x, y = transformer.transform(x, y)
+    inverse = ~source.transform
+    return inverse.f + inverse.d * x + inverse.e * y, inverse.c + inverse.a * x + inverse.b * y

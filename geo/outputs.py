@@ -9,7 +9,7 @@ from geo.errors import OutputError
 from geo.scene import is_remote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 Files = TypeVar("Files")
 
@@ -41,6 +41,18 @@ def refuse_missing_folder(output: Path) -> None:
     if not output.parent.is_dir():
         msg = f"output folder {output.parent} does not exist: make it, or choose another"
         raise OutputError(msg)
+
+
+def others_in(folder: Path, is_own: Callable[[str], bool]) -> str:
+    """Return what a folder holds beside one's own, such as ``notes.txt and 2 more``; empty if none.
+
+    Args:
+        folder: it exists.
+        is_own: whether a name is one's own.
+    """
+    others = sorted(path.name for path in folder.iterdir() if not is_own(path.name))
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    return f"{others[0]}{more}" if others else ""
 
 
 def staged(files: Files, folder: Path) -> Files:

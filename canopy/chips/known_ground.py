@@ -6,10 +6,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyproj
 
 from canopy.chips.windows import near_pairs
-from geo.ground import ground_pixel_m, to_pyproj
+from geo.ground import ground_pixel_m, places_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,14 +73,7 @@ def seen_from(grid: Grid, other: Grid, theirs: Mask) -> Mask:
         other: rows and columns of ``theirs``.
         theirs: the other's mask.
     """
-    rows, columns = np.indices(grid.shape) + 0.5
-    x, y = grid.locate(rows, columns)
-    if grid.crs and other.crs and grid.crs != other.crs:
-        ours_to_theirs = pyproj.Transformer.from_crs(
-            to_pyproj(grid.crs), to_pyproj(other.crs), always_xy=True
-        )
-        x, y = ours_to_theirs.transform(x, y)
-    across, down = ~other.transform * (x, y)
+    down, across = places_on(other, grid, *(np.indices(grid.shape) + 0.5))
     inside = (across >= 0) & (across < other.width) & (down >= 0) & (down < other.height)
     seen = np.zeros(grid.shape, bool)
     seen[inside] = theirs[down[inside].astype(int), across[inside].astype(int)]

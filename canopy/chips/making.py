@@ -36,7 +36,7 @@ from canopy.chips.windows import ChipWindow, block_of, starts
 from canopy.errors import OutputError, SettingsError
 from geo.acquisition import acquisition_from_tags
 from geo.ground import longitude_latitude
-from geo.outputs import refuse_missing_folder
+from geo.outputs import others_in, refuse_missing_folder
 from geo.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -141,18 +141,20 @@ def refuse_occupied(output: Path, *, overwrite: bool) -> None:
     if not output.is_dir() or (any(output.iterdir()) and not (output / INDEX_FILE).is_file()):
         msg = f"{output} exists and is no set of chips: choose another output"
         raise OutputError(msg)
-    names = sorted(path.name for path in output.iterdir())
-    others = [name for name in names if not (name in FILES_OF_A_SET or CHIPS_FILE.fullmatch(name))]
-    if others:
-        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    if others := others_in(output, is_of_set):
         msg = (
-            f"{output} holds {others[0]}{more} beside a set of chips: move that elsewhere, or "
-            "choose another output"
+            f"{output} holds {others} beside a set of chips: move that elsewhere, or choose "
+            "another output"
         )
         raise OutputError(msg)
-    if names and not overwrite:
+    if any(output.iterdir()) and not overwrite:
         msg = f"{output} exists: choose another output, or replace it with --overwrite"
         raise OutputError(msg)
+
+
+def is_of_set(name: str) -> bool:
+    """Whether a file is one that sets of chips have."""
+    return name in FILES_OF_A_SET or CHIPS_FILE.fullmatch(name) is not None
 
 
 def put_in_place(part: Path, output: Path) -> None:

@@ -14,7 +14,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
 from canopy.errors import SettingsError
-from canopy.stored_heights import metres_stored, unit_m
+from canopy.stored_heights import metres_stored
 from geo.errors import SceneError
 from geo.ground import model_grid
 from geo.registration.moved_raster import moved_transform
@@ -23,12 +23,13 @@ from geo.scene_reader import read_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import numpy.typing as npt
 
     from canopy.chips.pairing import PairFiles
     from geo.grid import Grid
-    from geo.raster import Mask
+    from geo.raster import Mask, Pixels
     from geo.scene import Scene
     from geo.scene_reader import StripReader
 
@@ -56,6 +57,37 @@ class Strip:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpenHeights:
+    """The heights of a pair, open on a grid.
+
+    Attributes:
+        path: their file.
+        raster: gives what is stored, on the pixels of the grid.
+        scale: metres of a stored unit.
+        offset: height of a stored 0 [m].
+    """
+
+    path: Path
+    raster: WarpedVRT
+    scale: float
+    offset: float
+
+    def read(self, window: Window) -> tuple[Pixels, Mask]:
+        """Return heights of a window [m], whatever they are, and where the file states one.
+
+        Raises:
+            SceneError: the file breaks off.
+        """
+        try:
+            stored = self.raster.read(1, window=window, masked=True)
+        except RasterioError as error:
+            msg = f"{self.path} cannot be read to its end ({error}): is it whole?"
+            raise SceneError(msg) from error
+        metres = stored.filled(0).astype(np.float32) * self.scale + self.offset
+        return metres, ~np.ma.getmaskarray(stored) & np.isfinite(metres)
+
+
+@dataclass(frozen=True, kw_only=True)
 class OpenPair:
     """A pair opened on one grid.
 
@@ -71,7 +103,7 @@ class OpenPair:
     scene: Scene
     grid: Grid
     reader: StripReader
-    lidar: WarpedVRT
+    lidar: OpenHeights
 
     def read(self, row: int, count: int) -> Strip:
         """Return rows over the whole width.
@@ -80,14 +112,7 @@ class OpenPair:
             SceneError: a file breaks off.
         """
         raster = self.reader.read(row, count)
-        window = Window(0, row, self.grid.width, count)
-        try:
-            stored = self.lidar.read(1, window=window, masked=True)
-        except RasterioError as error:
-            msg = f"{self.files.heights} cannot be read to its end ({error}): is it whole?"
-            raise SceneError(msg) from error
-        metres = in_metres(self.lidar, stored)
-        stated = ~np.ma.getmaskarray(stored) & np.isfinite(metres)
+        metres, stated = self.lidar.read(Window(0, row, self.grid.width, count))
         plausible = np.abs(metres) < TALLEST_M
         known = stated & plausible & raster.valid
         return Strip(
@@ -101,15 +126,6 @@ class OpenPair:
 def farthest(heights: npt.NDArray[np.float32]) -> float:
     """Return of heights (n,) the one farthest from 0; 0 if there is none."""
     return float(heights[np.abs(heights).argmax()]) if heights.size else 0.0
-
-
-def in_metres(lidar: WarpedVRT, stored: np.ma.MaskedArray) -> npt.NDArray[np.float32]:
-    """Return stored heights in the unit that their file names as metres, 0 where masked."""
-    dataset = lidar.src_dataset
-    unit = unit_m(dataset.name, dataset.units[0])
-    scale, offset = lidar.scales[0] * unit, lidar.offsets[0] * unit
-    metres: npt.NDArray[np.float32] = stored.filled(0).astype(np.float32) * scale + offset
-    return metres
 
 
 @contextmanager
@@ -140,7 +156,9 @@ def open_pair(files: PairFiles, gsd_m: float) -> Iterator[OpenPair]:
 
 
 @contextmanager
-def open_heights(files: PairFiles, grid: Grid, *, interpolate: bool = True) -> Iterator[WarpedVRT]:
+def open_heights(
+    files: PairFiles, grid: Grid, *, interpolate: bool = True
+) -> Iterator[OpenHeights]:
     """Open heights on a grid, moved by the shift of their pair.
 
     Args:
@@ -163,7 +181,7 @@ def open_heights(files: PairFiles, grid: Grid, *, interpolate: bool = True) -> I
             lacking = files.heights if dataset.crs is None else files.image
             msg = f"{lacking} has no CRS: a pair is matched by its coordinates, georeference it"
             raise SettingsError(msg)
-        metres_stored(str(files.heights), dataset)
+        scale, offset = metres_stored(str(files.heights), dataset)
         coarser = dataset.res[0] > grid.pixel_size[0] or dataset.crs.is_geographic
         between = interpolate and coarser
         with WarpedVRT(
@@ -177,5 +195,5 @@ def open_heights(files: PairFiles, grid: Grid, *, interpolate: bool = True) -> I
             dtype="float32",
             nodata=np.nan,
             tolerance=0.01,  # of a pixel; by default GDAL may be off by an eighth of one
-        ) as lidar:
-            yield lidar
+        ) as raster:
+            yield OpenHeights(path=files.heights, raster=raster, scale=scale, offset=offset)

@@ -9,11 +9,10 @@ from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rasterio.errors import RasterioError
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
-from canopy.chips.reading import TALLEST_M, in_metres, open_heights
+from canopy.chips.reading import TALLEST_M, open_heights
 from geo.errors import ApartError, SceneError
 from geo.grid import Grid
 from geo.ground import ground_pixel_m, model_grid
@@ -26,10 +25,8 @@ from geo.scene_reader import read_on
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from rasterio.io import DatasetReader
-    from rasterio.vrt import WarpedVRT
-
     from canopy.chips.pairing import PairFiles
+    from canopy.chips.reading import OpenHeights
     from geo.raster import Mask, Pixels
     from geo.scene_reader import StripReader
 
@@ -60,7 +57,7 @@ class OpenViews:
     margin: int
     heights_pixel_m: float
     reader: StripReader
-    lidar: WarpedVRT
+    lidar: OpenHeights
 
     def read(self, windows: Iterable[Window]) -> Iterator[View]:
         """Yield the views of windows of the grid, those of a row one after the other.
@@ -91,13 +88,8 @@ class OpenViews:
             window.width + 2 * self.margin,
             window.height + 2 * self.margin,
         )
-        try:
-            stored = self.lidar.read(1, window=wide, masked=True)
-        except RasterioError as error:
-            msg = f"{self.files.heights} cannot be read to its end ({error}): is it whole?"
-            raise SceneError(msg) from error
-        metres = in_metres(self.lidar, stored)
-        known = ~np.ma.getmaskarray(stored) & np.isfinite(metres) & (np.abs(metres) < TALLEST_M)
+        metres, stated = self.lidar.read(wide)
+        known = stated & (np.abs(metres) < TALLEST_M)
         return np.where(known, metres, 0).astype(np.float32), known
 
 
@@ -143,18 +135,10 @@ def open_views(files: PairFiles, max_shift_m: float) -> Iterator[OpenViews]:
             grid=grid,
             common=common_window(files, lidar, grid),
             margin=margin,
-            heights_pixel_m=own_pixel_m(lidar.src_dataset),
+            heights_pixel_m=max(ground_pixel_m(Grid.of(lidar.raster.src_dataset))),
             reader=reader,
             lidar=lidar,
         )
-
-
-def own_pixel_m(dataset: DatasetReader) -> float:
-    """Return the longer side of a raster's pixel on the ground [m]."""
-    grid = Grid(
-        crs=dataset.crs, transform=dataset.transform, height=dataset.height, width=dataset.width
-    )
-    return max(ground_pixel_m(grid))
 
 
 def sample_views(pair: OpenViews) -> list[View]:
@@ -162,13 +146,13 @@ def sample_views(pair: OpenViews) -> list[View]:
     return list(pair.read(sample_windows(pair.common, pair.grid.pixel_size[0])))
 
 
-def common_window(files: PairFiles, lidar: WarpedVRT, grid: Grid) -> Window:
+def common_window(files: PairFiles, lidar: OpenHeights, grid: Grid) -> Window:
     """Return the part of an image's grid where heights can be.
 
     Raises:
         ApartError: there is none.
     """
-    source = lidar.src_dataset
+    source = lidar.raster.src_dataset
     west, south, east, north = transform_bounds(source.crs, grid.crs, *source.bounds)
     inverse = ~grid.transform
     left, top = inverse * (west, north)

@@ -189,10 +189,7 @@ def apply_factor_field(
     """
     changed = 0
     with rasterio.open(source) as dataset:
-        grid = Grid(
-            crs=dataset.crs, transform=dataset.transform,
-            height=dataset.height, width=dataset.width,
-        )  # fmt: skip
+        grid = Grid.of(dataset)
         refuse_other_axes(field.grid, grid)
         with rasterio.open(target, "w", **profile_of(dataset)) as written:
             describe_alike(dataset, written, tags)

@@ -17,7 +17,7 @@ from canopy.correction.report import Findings
 from canopy.correction.settings import CorrectionSettings
 from canopy.errors import SettingsError
 from canopy.evaluation.height_source import open_heights, opened
-from canopy.stored_heights import METRES
+from canopy.stored_heights import unit_m
 from geo.ground import ground_pixel_m
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ def refuse_other_units(source: HeightSource) -> None:
         SettingsError: as said.
     """
     with opened(source.path) as dataset:
-        unit = (dataset.units[0] or "").strip().lower()
-    if unit and METRES.get(unit) != 1.0:
+        unit = dataset.units[0]
+    if unit_m(source.path, unit) != 1.0:
         msg = f"{source.path} is in {unit}: expected metres, convert it first (gdal_calc)"
         raise SettingsError(msg)
 

@@ -226,8 +226,5 @@ def overview(path: Path) -> tuple[Array, tuple[float, float]]:
         shape = tuple(max(1, round(length / factor)) for length in dataset.shape)
         stored = dataset.read(1, out_shape=shape, resampling=Resampling.average, masked=True)
         metres = stored.astype(np.float64) * dataset.scales[0] + dataset.offsets[0]
-        grid = Grid(
-            crs=dataset.crs, transform=dataset.transform,
-            height=dataset.height, width=dataset.width,
-        ).scaled_to(*shape)  # fmt: skip
+        grid = Grid.of(dataset).scaled_to(*shape)
         return np.ma.filled(metres, np.nan), ground_pixel_m(grid)

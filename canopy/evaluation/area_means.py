@@ -12,13 +12,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pyproj import Transformer
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 from scipy import sparse
 
 from geo.axis_weights import HALF
-from geo.ground import edge_points, to_pyproj
+from geo.ground import edge_points, places_on
 from geo.scene import PLANE
 
 if TYPE_CHECKING:
@@ -214,18 +213,6 @@ def pixels_at_centres(source: Grid, area: Grid) -> tuple[Pixels, Pixels]:
     known = np.isfinite(rows) & np.isfinite(columns)
     found = [np.floor(snapped(np.where(known, place, -1.0))) for place in (rows, columns)]
     return found[0].astype(np.int64), found[1].astype(np.int64)
-
-
-def places_on(source: Grid, area: Grid, rows: Heights, columns: Heights) -> tuple[Heights, Heights]:
-    """Return rows and columns of an area as those of a grid [px], infinite where there are none."""
-    x, y = area.locate(rows, columns)
-    if area.crs != source.crs and area.crs and source.crs:
-        transformer = Transformer.from_crs(
-            to_pyproj(area.crs), to_pyproj(source.crs), always_xy=True
-        )
-        x, y = transformer.transform(x, y)
-    inverse = ~source.transform
-    return inverse.f + inverse.d * x + inverse.e * y, inverse.c + inverse.a * x + inverse.b * y
 
 
 def snapped(edges: Heights) -> Heights:

@@ -154,12 +154,7 @@ def open_heights(path: str | Path, scale: float | None = None) -> HeightSource:
         raise SceneError(msg)
     with opened(name) as dataset:
         refuse_imagery(name, dataset)
-        grid = Grid(
-            crs=dataset.crs,
-            transform=dataset.transform,
-            height=dataset.height,
-            width=dataset.width,
-        )
+        grid = Grid.of(dataset)
         acquired = acquisition_from_tags(
             dataset.tags() | dataset.tags(ns="IMAGERY") | dataset.tags(ns="EXIF")
         )

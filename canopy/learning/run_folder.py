@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from canopy.errors import OutputError
+from geo.outputs import others_in
 from geo.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -171,21 +172,15 @@ def refuse_others(path: Path, own: Sequence[str]) -> None:
     Raises:
         OutputError: as said.
     """
-    names = sorted(each.name for each in path.iterdir()) if path.is_dir() else []
-    others = [
-        name
-        for name in names
-        if not (
-            name.startswith(".")
-            or PurePath(name).suffix.lower() in BESIDE_RUNS
-            or any(fnmatchcase(name, pattern) for pattern in own)
-        )
-    ]
-    if others:
-        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+
+    def is_own(name: str) -> bool:
+        beside = name.startswith(".") or PurePath(name).suffix.lower() in BESIDE_RUNS
+        return beside or any(fnmatchcase(name, pattern) for pattern in own)
+
+    if path.is_dir() and (others := others_in(path, is_own)):
         msg = (
-            f"output {path} holds {others[0]}{more}, which no run wrote there: name a folder for "
-            "the run alone"
+            f"output {path} holds {others}, which no run wrote there: name a folder for the run "
+            "alone"
         )
         raise OutputError(msg)
 

@@ -31,8 +31,7 @@ UNPACKING_ERRORS = (
     EOFError,  # it ends too early
     zlib.error,  # broken: what a file holds
     lzma.LZMAError,
-    RuntimeError,  # locked by a password
-    NotImplementedError,  # compressed in a way that zipfile does not know
+    RuntimeError,  # locked by a password, or compressed in a way that zipfile does not know
 )
 """What archives raise that cannot be unpacked."""
 

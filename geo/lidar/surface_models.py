@@ -109,8 +109,8 @@ def surfaces_to_chm(
     A surface more than 2 m below the ground is counted: above 1 % of the pixels there is a warning,
     and on more than half of them, or where nothing stands above the ground, the rasters are swapped
     or have two datums. Customary values of no data that a raster does not declare are taken as
-    such, with a warning. Spikes and pits are in
-    the surface model as they were left by whoever made it.
+    such, with a warning. Spikes and pits are in the surface model as they were left by whoever
+    made it.
 
     Args:
         dsm: raster of the heights of what stands on the ground.
