@@ -66,7 +66,8 @@ gpubench: $(INSTALLED) ## measure tiles a second on a CUDA device
 	$(BIN)/python bench/gpu.py
 
 train: $(INSTALLED) ## train canopy-tiny again, into runs/canopy-tiny; needs CANOPY_FIELD_DATA
-	$(BIN)/canopy train plots canopy/supervision/configs/canopy-tiny.yaml --output runs/canopy-tiny
+	$(BIN)/canopy train plots canopy/supervision/configs/canopy-tiny-real.yaml --output runs/canopy-tiny-real --threads 1
+	$(BIN)/canopy train plots canopy/supervision/configs/canopy-tiny.yaml --output runs/canopy-tiny --threads 1
 
 clean: ## remove .venv, caches, the demo's maps
 	rm -rf $(VENV) $(SCENES).part demo build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

@@ -157,6 +157,14 @@ class SplitOptions:
         str | None,
         typer.Option(metavar="MODEL", help="A finished model, to judge on the sites elsewhere."),
     ] = None
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="An earlier validation: each split goes on from its model there, for recipes "
+            "with a start.model.",
+        ),
+    ] = None
     data: Data = None
     resume: Annotated[bool, typer.Option(help="Go on with splits that were stopped.")] = False
 
@@ -173,6 +181,7 @@ class SplitOptions:
             only=() if self.only is None else tuple(self.only.split(",")),
             seeds=parse_seeds(self.seeds),
             final=self.final or "",
+            start=self.start,
             resume=self.resume,
         )
 

@@ -55,6 +55,31 @@ class PairSettings:
             raise ValueError(message)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlotGrid:
+    """A north-up grid of square pixels: upper left corner, pixel size [m], (rows, columns)."""
+
+    crs: str
+    left: float
+    top: float
+    gsd: float
+    shape: tuple[int, ...]
+
+    def rows(self) -> NDArray[np.float64]:
+        """Edges of the rows, from north to south, as distances south of 0."""
+        return np.arange(self.shape[0] + 1, dtype=np.float64) * self.gsd - self.top
+
+    def columns(self) -> NDArray[np.float64]:
+        """Edges of the columns, from west to east."""
+        return np.arange(self.shape[1] + 1, dtype=np.float64) * self.gsd + self.left
+
+    def box(self, site: str) -> PlotBox:
+        """Ground of the whole grid."""
+        rows, columns = self.shape
+        bottom, right = self.top - rows * self.gsd, self.left + columns * self.gsd
+        return PlotBox(site=site, left=self.left, bottom=bottom, right=right, top=self.top)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HeightPair:
     """A plot of imagery with its canopy height.
@@ -149,13 +174,34 @@ def read_pair(folder: Path, *, site: str, gsd_m: float) -> HeightPair:
     if fine.gsd > gsd_m * 1.01:
         message = f"found {fine.gsd} m pixels in {folder / 'rgb.tif'}; expected {gsd_m} m or finer"
         raise SettingsError(message)
+    return joined_pair(folder.name, site, (pixels, fine), (surface[0], coarse), gsd_m=gsd_m)
+
+
+def joined_pair(
+    plot: str,
+    site: str,
+    imagery: tuple[NDArray[np.float32], PlotGrid],
+    surface: tuple[NDArray[np.float32], PlotGrid],
+    *,
+    gsd_m: float,
+) -> HeightPair:
+    """Join imagery and canopy height of one ground.
+
+    Args:
+        plot: Name of the plot.
+        site: Name of its site.
+        imagery: Red, green, blue in 0..255 (3, y, x), and their grid of `gsd_m` or finer.
+        surface: Canopy height [m] (v, u), NaN where there is none, and its grid in the same CRS.
+        gsd_m: Pixel size of the pair [m].
+    """
+    (pixels, fine), (measured, coarse) = imagery, surface
     image = area_average(pixels, from_gsd=fine.gsd, to_gsd=gsd_m)
-    target = _Frame(crs=fine.crs, left=fine.left, top=fine.top, gsd=gsd_m, shape=image.shape[-2:])
-    valid = np.isfinite(surface[0]) & (np.abs(surface[0]) < TALLEST_PLAUSIBLE_M)
-    heights = np.where(valid, np.maximum(surface[0], 0), 0).astype(np.float32)
+    target = PlotGrid(crs=fine.crs, left=fine.left, top=fine.top, gsd=gsd_m, shape=image.shape[-2:])
+    valid = np.isfinite(measured) & (np.abs(measured) < TALLEST_PLAUSIBLE_M)
+    heights = np.where(valid, np.maximum(measured, 0), 0).astype(np.float32)
     image_heights, image_valid = _interpolate(heights, valid, coarse, target)
     return HeightPair(
-        plot=folder.name,
+        plot=plot,
         box=target.box(site),
         gsd_m=gsd_m,
         image=image,
@@ -208,34 +254,9 @@ def overlap_weights(
     return weights
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Frame:
-    """A north-up grid of square pixels: upper left corner, pixel size [m], (rows, columns)."""
-
-    crs: str
-    left: float
-    top: float
-    gsd: float
-    shape: tuple[int, ...]
-
-    def rows(self) -> NDArray[np.float64]:
-        """Edges of the rows, from north to south, as distances south of 0."""
-        return np.arange(self.shape[0] + 1, dtype=np.float64) * self.gsd - self.top
-
-    def columns(self) -> NDArray[np.float64]:
-        """Edges of the columns, from west to east."""
-        return np.arange(self.shape[1] + 1, dtype=np.float64) * self.gsd + self.left
-
-    def box(self, site: str) -> PlotBox:
-        """Ground of the whole grid."""
-        rows, columns = self.shape
-        bottom, right = self.top - rows * self.gsd, self.left + columns * self.gsd
-        return PlotBox(site=site, left=self.left, bottom=bottom, right=right, top=self.top)
-
-
 def _read(
     path: Path, *, bands: list[int], heights: bool = False
-) -> tuple[NDArray[np.float32], _Frame]:
+) -> tuple[NDArray[np.float32], PlotGrid]:
     """Pixels (bands, y, x), heights in metres, NaN where there is no data, and their grid."""
     if not path.is_file():
         message = f"found no {path}; expected rgb.tif beside chm.tif in every plot folder"
@@ -256,11 +277,11 @@ def _read(
         message = f"{found}; expected square north-up pixels; warp it"
         raise SettingsError(message)
     left, top, gsd = transform.c, transform.f, transform.a
-    return pixels, _Frame(crs=crs, left=left, top=top, gsd=gsd, shape=pixels.shape[-2:])
+    return pixels, PlotGrid(crs=crs, left=left, top=top, gsd=gsd, shape=pixels.shape[-2:])
 
 
 def _interpolate(
-    heights: NDArray[np.float32], valid: NDArray[np.bool_], source: _Frame, target: _Frame
+    heights: NDArray[np.float32], valid: NDArray[np.bool_], source: PlotGrid, target: PlotGrid
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Heights [m] at the target's pixel centres, and where they rest on valid ones alone (y, x)."""
     rows = _linear_weights(target.rows(), source.rows())

@@ -12,6 +12,7 @@ from canopy.supervision.configuration import read_configuration
 from canopy.supervision.examples import ExampleSettings
 from canopy.supervision.loss_choice import PlotLoss
 from canopy.supervision.pairs import PairSettings
+from canopy.supervision.simulated_plots import SimulatedSettings
 from canopy.supervision.start import CardFacts, NetworkSettings, Start
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Recipe:
         evaluation_tile_px: side to which plots are mirrored when they are evaluated [px].
         start: the network at first.
         pairs: the plots.
+        simulated: simulated plots to learn from beside them, in every run.
         sampling: how much is drawn from low and from tall plots.
         examples: what is made of them.
         augment: how that is changed.
@@ -37,6 +39,7 @@ class Recipe:
     evaluation_tile_px: int = 96
     start: Start = field(default_factory=NetworkSettings)
     pairs: PairSettings = field(default_factory=PairSettings)
+    simulated: SimulatedSettings = field(default_factory=SimulatedSettings)
     sampling: CategoryShares = field(default_factory=CategoryShares)
     examples: ExampleSettings = field(default_factory=ExampleSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)

@@ -13,6 +13,7 @@ from canopy.learning.loop import learn
 from canopy.learning.run_folder import RunFolder
 from canopy.supervision.decoder_run import read_decoder_run
 from canopy.supervision.decoder_task import DecoderTask
+from canopy.supervision.going_on import with_before
 from canopy.supervision.height_outputs import trained
 from canopy.supervision.panels import PANELS_FILE, draw_panels
 from canopy.supervision.start import starting_model
@@ -68,7 +69,7 @@ def train_decoder(
     model = starting_model(settings.start, settings.card, gsd_m=gsd_m, seed=seed)
     network = model.network
     task = DecoderTask(network, model.card, chips, settings)  # type: ignore[arg-type]
-    state = folder.open(asdict(settings), resume=resume)
+    state = folder.open(with_before(asdict(settings), settings.start), resume=resume)
     average = learn(task, settings.run, folder, state=state, progress=progress)
     model = trained(model, average)
     save_height_model(model, output)

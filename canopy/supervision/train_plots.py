@@ -11,9 +11,11 @@ from canopy.height_models.folder import save_height_model
 from canopy.learning.curves import CURVES_FILE, draw_curves
 from canopy.learning.loop import learn
 from canopy.learning.run_folder import RunFolder
+from canopy.supervision.going_on import with_before
 from canopy.supervision.pairs import field_data_root, read_pairs
 from canopy.supervision.plot_task import PlotTask
 from canopy.supervision.recipe import read_recipe
+from canopy.supervision.simulated_plots import simulate_plots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,7 +69,8 @@ def fit(
     """Train a height model on plots, and save it with its log and curves.
 
     Args:
-        pairs: plots to learn from; those that the recipe calls unaligned are left out.
+        pairs: plots to learn from; those that the recipe calls unaligned are left out, those that
+            it wants simulated come last.
         recipe: everything else. The same recipe, plots and number of threads give the same weights.
         output: folder of the run.
         held_out: plots that the run is watched on; they decide nothing.
@@ -81,6 +84,7 @@ def fit(
         CanopyError: plots, model or output do not fit, or the loss stopped being a number.
     """
     learned = [pair for pair in pairs if pair.plot not in recipe.pairs.unaligned]
+    learned += simulate_plots(recipe.simulated, gsd_m=recipe.pairs.gsd_m)
     task = PlotTask(learned, held_out, recipe)
     folder = RunFolder(path=output)
     state = folder.open(resolved(recipe, learned, held_out), resume=resume)
@@ -95,9 +99,10 @@ def resolved(
     recipe: Recipe, learned: Sequence[HeightPair], held_out: Sequence[HeightPair]
 ) -> dict[str, Any]:
     """Return all that decides the weights of a run, as its folder keeps it."""
-    return {
+    settings = {
         **asdict(recipe),
         "threads": torch.get_num_threads(),  # changes weights by rounding
         "learned": [pair.plot for pair in learned],
         "held_out": [pair.plot for pair in held_out],
     }
+    return with_before(settings, recipe.start)

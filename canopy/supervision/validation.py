@@ -17,6 +17,7 @@ from canopy.supervision.cross_validation import (
     missing_splits,
     run_split,
 )
+from canopy.supervision.going_on import going_on
 from canopy.supervision.pairs import field_data_root, read_pairs
 from canopy.supervision.recipe import read_recipe
 from canopy.weights import load_height_model
@@ -53,6 +54,8 @@ class ValidationSettings:
             recipe's seed, without such a folder. The splits are the same for all.
         final: a finished model, as ``canopy map --model`` takes it, to judge on the sites that the
             recipe calls elsewhere; empty for none.
+        start: folder of the validation of the recipe whose model this one goes on from: each split
+            goes on from that split's model. None where the recipe begins anew.
         resume: whether to go on with splits that were stopped half-way.
     """
 
@@ -60,6 +63,7 @@ class ValidationSettings:
     only: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     final: str = ""
+    start: Path | None = None
     resume: bool = False
 
 
@@ -109,7 +113,8 @@ def validate_recipe(
     for seeded, folder in runs.values():
         for split in chosen:
             told = count.next()
-            run_split(pairs, split, seeded, folder, resume=choices.resume, progress=told)
+            own = going_on(seeded, split.folder, choices.start)
+            run_split(pairs, split, own, folder, resume=choices.resume, progress=told)
     missing = [
         name if folder == output else f"{folder.name}/{name}"
         for _, folder in runs.values()

@@ -157,6 +157,27 @@ def find_preset(name: str) -> WorldSettings:
     return PRESETS[name]
 
 
+def sized_preset(
+    name: str, *, size_m: float, gsd_m: float, sun_elevation_deg: float | None = None
+) -> WorldSettings:
+    """Return the settings of a preset for worlds of a side and a pixel [m].
+
+    Args:
+        name: Of the preset.
+        size_m: Least side of a world [m].
+        gsd_m: Side of a pixel [m].
+        sun_elevation_deg: Height of the sun [degrees]; None for that of the preset.
+
+    Raises:
+        SimulationError: there is none of that name, or a number is out of range.
+    """
+    preset = find_preset(name)
+    sun = preset.sun
+    if sun_elevation_deg is not None:
+        sun = replace(sun, elevation_deg=sun_elevation_deg)
+    return replace(preset, size_m=size_m, gsd_m=gsd_m, sun=sun)
+
+
 def varied(settings: WorldSettings, seed: int) -> WorldSettings:
     """Return settings whose trees, light and camera differ as those of places and flights do.
 

@@ -7,14 +7,14 @@ import logging
 import secrets
 import shutil
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geo.errors import MapFileError
 from geo.simulation.catalogue import describe_world, write_collection
-from geo.simulation.presets import PRESETS, find_preset
+from geo.simulation.presets import PRESETS, sized_preset
 from geo.simulation.settings import SimulationError
 from geo.simulation.world import World, nth_world, simulate
 from geo.simulation.write import write_world
@@ -131,12 +131,13 @@ def plan_worlds(request: WorldsRequest) -> list[tuple[str, WorldSettings, int]]:
     presets = tuple(PRESETS) if request.presets == ("all",) else request.presets
     plans = []
     for number in range(request.worlds):
-        preset = find_preset(presets[number % len(presets)])
-        sun = preset.sun
-        if request.sun_elevation_deg is not None:
-            sun = replace(sun, elevation_deg=request.sun_elevation_deg)
-        chosen = replace(preset, size_m=request.size_m, gsd_m=request.gsd_m, sun=sun)
-        plans.append((f"{preset.name}-{number:04d}", *nth_world(chosen, request.seed, number)))
+        preset = sized_preset(
+            presets[number % len(presets)],
+            size_m=request.size_m,
+            gsd_m=request.gsd_m,
+            sun_elevation_deg=request.sun_elevation_deg,
+        )
+        plans.append((f"{preset.name}-{number:04d}", *nth_world(preset, request.seed, number)))
     return plans
 
 

@@ -98,6 +98,18 @@ def test_a_network_of_plain_sizes_learns_from_chips_too(canopy_command, tmp_path
     assert load_height_model(tmp_path / "run", device="cpu").card.maximum_height_m == 15
 
 
+def test_a_run_keeps_how_the_model_it_goes_on_from_was_trained(canopy_command, tmp_path):
+    for name, model in (("first", tmp_path / "start"), ("second", tmp_path / "first")):
+        config = configure(tmp_path, start={"model": str(model)}, run={"steps": 1})
+        code, _, err = canopy_command("train", "decoder", config, "-o", tmp_path / name, "-q")
+        assert code == 0, err
+    first, second = (
+        json.loads((tmp_path / name / "training.json").read_text()) for name in ("first", "second")
+    )
+    assert "before" not in first
+    assert second["before"] == first
+
+
 def test_it_learns_what_there_is_to_learn(canopy_command, tmp_path):
     config = configure(
         tmp_path,

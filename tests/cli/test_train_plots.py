@@ -39,7 +39,7 @@ def recipe(tmp_path):
     def write(**changes):
         values = json.loads(json.dumps(asdict(TINY)))
         for name, change in changes.items():
-            inside = isinstance(change, dict) and name in values
+            inside = isinstance(change, dict) and name in values and "kind" not in change
             values[name] = {**values[name], **change} if inside else change
         path = tmp_path / "recipe.yaml"
         path.write_text(yaml.safe_dump(values))
@@ -227,6 +227,58 @@ def test_several_seeds_have_folders_and_one_table(canopy_command, recipe, tmp_pa
     assert held_out[0] == held_out[1]
     recipes = [json.loads((folder / f"seed-{n}" / "recipe.json").read_text()) for n in (0, 3)]
     assert [(one["seed"], one["run"]["seed"]) for one in recipes] == [(0, 0), (0, 3)]
+
+
+def test_a_recipe_that_goes_on_is_judged_from_models_that_saw_nothing_of_it(
+    canopy_command, recipe, tmp_path
+):
+    first, folds = tmp_path / "first", tmp_path / "folds"
+    assert canopy_command("train", "plots", recipe(), "-o", first, "-q")[0] == 0
+    assert canopy_command("train", "validate", recipe(), "-o", folds, "-q")[0] == 0
+    second = recipe(start={"kind": "parts", "model": str(first)})
+    arguments = ("train", "validate", second, "-o", tmp_path / "judged", "-q")
+    code, _, err = canopy_command(*arguments)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "start.model learned from plots that are held out (A_" in err
+    assert "give that folder as --start" in err
+    code, _, err = canopy_command(*arguments, "--start", folds)
+    assert code == 0, err
+    settings = json.loads((tmp_path / "judged" / "sites-B" / "training.json").read_text())
+    assert settings["start"]["model"] == str(folds / "sites-B")
+    assert settings["before"]["learned"] == settings["learned"] == ["A_0", "A_1"]
+    assert settings["before"]["start"]["kind"] == "sizes"
+    # Judged again, every split is kept; by other models, refused.
+    assert canopy_command(*arguments, "--start", folds)[0] == 0
+    (tmp_path / "others").symlink_to(folds)
+    code, _, err = canopy_command(*arguments, "--start", tmp_path / "others")
+    assert (code, "was made with another start" in err) == (2, True)
+
+
+def test_what_a_model_learned_long_before_counts_as_well(canopy_command, recipe, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    canopy_command("train", "plots", recipe(), "-o", first, "-q")
+    only_a = {"gsd_m": 0.6, "sites": ["A"], "unaligned": [], "elsewhere": ["C"]}
+    goes_on = recipe(start={"kind": "parts", "model": str(first)}, pairs=only_a)
+    canopy_command("train", "plots", goes_on, "-o", second, "-q")
+    third = recipe(start={"kind": "parts", "model": str(second)})
+    code, _, err = canopy_command(
+        "train", "validate", third, "-o", tmp_path / "cv", "--only", "sites-B", "-q"
+    )
+    assert (code, "learned from plots that are held out (B_0, B_1)" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("begins", "said"),
+    [
+        (False, "the recipe begins anew; set its start.model to go on from one"),
+        (True, "found no blocks-0 in it; expected a finished validation"),
+    ],
+)
+def test_a_start_that_is_none_is_refused(canopy_command, recipe, tmp_path, begins, said):
+    goes_on = {"start": {"kind": "parts", "model": "canopy-tiny"}} if begins else {}
+    arguments = ("train", "validate", recipe(**goes_on), "-o", tmp_path / "cv", "-q", "--start")
+    code, _, err = canopy_command(*arguments, tmp_path / "field")
+    assert (code, said in err) == (2, True)
 
 
 @pytest.mark.parametrize(

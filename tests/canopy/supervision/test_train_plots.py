@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from importlib import resources
 
 import numpy as np
@@ -13,7 +14,7 @@ from small_recipes import TINY, changed
 from canopy.errors import OutputError, RunError
 from canopy.supervision import loss_choice
 from canopy.supervision.recipe import read_recipe
-from canopy.supervision.start import NetworkSettings
+from canopy.supervision.start import NetworkSettings, StartSettings
 from canopy.supervision.train_plots import fit
 from canopy.weights import load_height_model
 
@@ -126,9 +127,29 @@ def test_a_loss_that_is_no_number_stops_the_run(pairs, tmp_path, monkeypatch):
     assert not (tmp_path / "run" / "model.safetensors").exists()
 
 
-def test_the_recipe_of_the_shipped_model_can_be_read():
-    recipe = read_recipe(resources.files("canopy") / "supervision" / "configs" / "canopy-tiny.yaml")
-    assert recipe.card.name == "canopy-tiny"
-    assert isinstance(recipe.start, NetworkSettings)
-    assert (recipe.start.width, recipe.run.steps, recipe.loss.main) == (48, 9000, "huber")
-    assert all(site.startswith("NEON_") for site in recipe.pairs.sites)
+def shipped_recipe(name):
+    return read_recipe(resources.files("canopy") / "supervision" / "configs" / f"{name}.yaml")
+
+
+def test_the_recipes_of_the_shipped_model_follow_one_another():
+    first, second = shipped_recipe("canopy-tiny-real"), shipped_recipe("canopy-tiny")
+    assert isinstance(first.start, NetworkSettings)
+    assert (first.start.width, first.run.steps, first.loss.main) == (48, 9000, "huber")
+    assert second.start == StartSettings(model="runs/canopy-tiny-real")
+    assert (len(second.simulated.worlds(gsd_m=0.6)), len(first.simulated.worlds(gsd_m=0.6))) == (
+        35, 0,
+    )  # fmt: skip
+    for part in ("pairs", "examples", "augment", "loss", "sampling"):
+        assert getattr(first, part) == getattr(second, part), part
+    assert all(site.startswith("NEON_") for site in first.pairs.sites)
+
+
+def test_the_shipped_weights_say_which_recipes_they_are_of():
+    folder = resources.files("canopy") / "models" / "canopy-tiny"
+    said = json.loads((folder / "training.json").read_text())
+    for settings, name in ((said, "canopy-tiny"), (said["before"], "canopy-tiny-real")):
+        recipe = json.loads(json.dumps(asdict(shipped_recipe(name))))
+        assert {part: settings.get(part, recipe[part]) for part in recipe} == recipe
+    real = said["before"]["learned"]
+    assert (len(real), len(said["learned"])) == (103, 138)
+    assert said["learned"][:103] == real
