@@ -48,5 +48,5 @@ def test_a_step_over_a_border_is_a_step_inside_a_cell(tmp_path, forest):
     assert np.abs(np.diff(heights)).mean() > 0.05
     index = seam_index(heights)
     assert index < 1.1
-    heights[:CELL_PX, :CELL_PX] += 1.0  # a cell that is a metre off would be seen
+    heights[:CELL_PX, :CELL_PX] += 2.0  # a cell that is two metres off would be seen
     assert seam_index(heights) > index + 0.3
