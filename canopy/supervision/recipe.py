@@ -14,6 +14,7 @@ from canopy.supervision.loss_choice import PlotLoss
 from canopy.supervision.pairs import PairSettings
 from canopy.supervision.simulated_plots import SimulatedSettings
 from canopy.supervision.start import CardFacts, NetworkSettings, Start
+from geo.errors import GeoError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +47,18 @@ class Recipe:
     loss: PlotLoss = field(default_factory=PlotLoss)
     run: RunSettings = field(default_factory=RunSettings)
     card: CardFacts = field(default_factory=CardFacts)
+
+    def __post_init__(self) -> None:
+        """Refuse simulated plots of a pixel that cannot be simulated.
+
+        Raises:
+            ValueError: as said.
+        """
+        try:
+            self.simulated.worlds(gsd_m=self.pairs.gsd_m)
+        except GeoError as error:
+            message = f"simulated plots, pairs.gsd_m {self.pairs.gsd_m:g}: {error}; simulate none"
+            raise ValueError(message) from error
 
 
 def read_recipe(path: Path) -> Recipe:

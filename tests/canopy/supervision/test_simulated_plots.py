@@ -72,6 +72,7 @@ def test_without_a_kind_there_are_none():
         ("presets: [mixed]\n  seed: -1", "found seed -1"),
         ("presets: [mixed]\n  side_m: 2", "size of 2 m: expected 16"),
         ("suns: [30]", "simulated has unknown fields"),
+        ("presets: [mixed]\npairs: {gsd_m: 6}", "pairs.gsd_m 6: pixel of 6 m: expected 0.1 to 5 m"),
     ],
 )
 def test_what_cannot_be_simulated_is_told_when_the_recipe_is_read(tmp_path, text, told):
