@@ -16,7 +16,6 @@ import numpy as np
 from canopy.errors import OutputError, SettingsError
 from canopy.learning.run_folder import CHECKPOINT_FILE, SETTINGS_FILE, RunFolder
 from canopy.supervision.baselines import BASELINES, fit_baseline, predict_baseline
-from canopy.supervision.going_on import refuse_seen
 from canopy.supervision.plot_errors import (
     bare_heights,
     false_heights,
@@ -129,12 +128,10 @@ def run_split(
         progress: told the number of steps that are done and of all.
 
     Raises:
-        CanopyError: the split was begun with another recipe, goes on from a model that has seen
-            what is held out, or training fails.
+        CanopyError: the split was begun with another recipe, or training fails.
     """
     folder = output / split.folder
     held_out = [pairs[index] for index in split.held_out]
-    refuse_seen(recipe.start, held_out)
     if (folder / PREDICTIONS_FILE).is_file():
         check_same_run(folder, recipe, held_out)
         log.info("%s: found predictions, kept", split.folder)

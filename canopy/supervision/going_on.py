@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from canopy.errors import SettingsError
 from canopy.learning.run_folder import SETTINGS_FILE
-from canopy.supervision.start import StartSettings, goes_on
-from canopy.weights import find_model
+from canopy.supervision.start import goes_on
+from canopy.weights import zoo_entry
+from canopy.zoo.cache import cached
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from canopy.supervision.pairs import HeightPair
     from canopy.supervision.recipe import Recipe
@@ -36,7 +37,7 @@ def going_on(recipe: Recipe, split: str, earlier: Path | None) -> Recipe:
     """
     if earlier is None:
         return recipe
-    if not isinstance(recipe.start, StartSettings) or not goes_on(recipe.start):
+    if not goes_on(recipe.start):
         msg = f"--start {earlier}: the recipe begins anew; set its start.model to go on from one"
         raise SettingsError(msg)
     seeded = earlier / f"seed-{recipe.run.seed}" / split
@@ -72,11 +73,14 @@ def with_before(settings: dict[str, Any], start: Start) -> dict[str, Any]:
 
 def settings_before(start: Start) -> dict[str, Any]:
     """Return how the model at the start was trained; nothing without one, or where none knows."""
-    if not isinstance(start, StartSettings) or not goes_on(start):
+    if not goes_on(start):
         return {}
-    path = find_model(start.model).path / SETTINGS_FILE
+    entry = zoo_entry(start.model)
+    place = cached(entry) if entry else Path(start.model)
+    if place is None:
+        return {}
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        settings = json.loads((place / SETTINGS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return settings if isinstance(settings, dict) else {}

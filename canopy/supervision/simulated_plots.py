@@ -54,7 +54,7 @@ class SimulatedSettings:
             message = f"{found}; expected a seed of 0 or more, and one sun or more"
             raise ValueError(message)
         try:
-            self.worlds(gsd_m=0.6)
+            self.worlds(gsd_m=0.6)  # any pixel that can be: the recipe checks its own
         except GeoError as error:
             raise ValueError(str(error)) from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import torch
 
@@ -144,7 +144,7 @@ def starting_model(start: Start, facts: CardFacts, *, gsd_m: float, seed: int) -
     return replace(model, card=replace(model.card, **asdict(facts)), fingerprint="")
 
 
-def goes_on(start: Start) -> bool:
+def goes_on(start: Start) -> TypeGuard[StartSettings]:
     """Whether learning goes on from a model that has learned before."""
     return isinstance(start, StartSettings) and bool(start.model)
 

@@ -17,7 +17,7 @@ from canopy.supervision.cross_validation import (
     missing_splits,
     run_split,
 )
-from canopy.supervision.going_on import going_on
+from canopy.supervision.going_on import going_on, refuse_seen
 from canopy.supervision.pairs import field_data_root, read_pairs
 from canopy.supervision.recipe import read_recipe
 from canopy.weights import load_height_model
@@ -109,12 +109,17 @@ def validate_recipe(
     elsewhere = final_errors(choices.final, root, recipe) if choices.final else {}
     chosen = chosen_splits(splits, choices.only)
     runs = runs_by_seed(recipe, output, choices.seeds)
-    count = Count(len(runs) * len(chosen), progress)
-    for seeded, folder in runs.values():
-        for split in chosen:
-            told = count.next()
-            own = going_on(seeded, split.folder, choices.start)
-            run_split(pairs, split, own, folder, resume=choices.resume, progress=told)
+    planned = [
+        (split, going_on(seeded, split.folder, choices.start), folder)
+        for seeded, folder in runs.values()
+        for split in chosen
+    ]
+    for split, own, _ in planned:
+        refuse_seen(own.start, [pairs[index] for index in split.held_out])
+    count = Count(len(planned), progress)
+    for split, own, folder in planned:
+        told = count.next()
+        run_split(pairs, split, own, folder, resume=choices.resume, progress=told)
     missing = [
         name if folder == output else f"{folder.name}/{name}"
         for _, folder in runs.values()
